@@ -1,0 +1,132 @@
+//! Caps on connections: in total, and from one address.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts the connections of one listener.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    total: usize,
+    /// 0 means no limit.
+    per_address: usize,
+    admitted: Mutex<Admitted>,
+}
+
+#[derive(Debug, Default)]
+struct Admitted {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One counted connection; dropping it uncounts it.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+/// Which cap is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Total(usize),
+    PerAddress(usize),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Total(cap) => write!(f, "all {cap} connections are in use"),
+            Self::PerAddress(cap) => write!(f, "its address has {cap} connections already"),
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(total: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { total, per_address, admitted: Mutex::default() })
+    }
+
+    /// Counts a connection from `peer`, unless a cap is reached. Loopback has no cap of its own: proxies,
+    /// tests and the machine's own programs come from there.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
+        let address = counted_as(peer);
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        if admitted.total >= self.total {
+            return Err(Refusal::Total(self.total));
+        }
+        let mine = admitted.by_address.get(&address).copied().unwrap_or(0);
+        if self.per_address > 0 && mine >= self.per_address && !address.is_loopback() {
+            return Err(Refusal::PerAddress(self.per_address));
+        }
+        admitted.total += 1;
+        admitted.by_address.insert(address, mine + 1);
+        Ok(Permit { admission: Arc::clone(self), address })
+    }
+}
+
+/// IPv4 as itself however it is written; IPv6 by its /64, of which every household has one whole.
+fn counted_as(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+        }
+        address => address,
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut admitted = self.admission.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        admitted.total -= 1;
+        if let Some(count) = admitted.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                admitted.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn caps_hold_at_their_edges_and_permits_give_back() {
+        let admission = Admission::new(3, 2);
+        let first = admission.admit(ip("192.0.2.1")).unwrap();
+        let _second = admission.admit(ip("::ffff:192.0.2.1")).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Refusal::PerAddress(2));
+        let _other = admission.admit(ip("192.0.2.2")).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.3")).unwrap_err(), Refusal::Total(3));
+        drop(first);
+        let _again = admission.admit(ip("192.0.2.1")).unwrap();
+        assert_eq!(admission.admit(ip("127.0.0.1")).unwrap_err(), Refusal::Total(3));
+    }
+
+    #[test]
+    fn loopback_and_zero_have_no_cap_per_address() {
+        let admission = Admission::new(100, 1);
+        let permits: Vec<_> =
+            ["127.0.0.1", "127.0.0.1", "::1", "::1"].map(|a| admission.admit(ip(a)).unwrap()).into();
+        drop(permits);
+        assert!(admission.admitted.lock().unwrap().by_address.is_empty());
+        let unlimited = Admission::new(100, 0);
+        assert!((0..50).map(|_| unlimited.admit(ip("192.0.2.1"))).collect::<Result<Vec<_>, _>>().is_ok());
+    }
+
+    #[test]
+    fn a_64_counts_as_one_address() {
+        let admission = Admission::new(100, 1);
+        let _permit = admission.admit(ip("2001:db8::1")).unwrap();
+        assert!(admission.admit(ip("2001:db8::2")).is_err());
+        assert!(admission.admit(ip("2001:db8:0:1::1")).is_ok());
+    }
+}

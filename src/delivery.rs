@@ -1,0 +1,152 @@
+//! From a stream's bursts to the viewers' sockets.
+//!
+//! Waking a thread costs more than writing a tag, so viewers share a few *workers*: each owns its viewers and
+//! writes every burst to them in turn, on non-blocking sockets. A viewer whose socket would block moves to the
+//! *slow lane*, a single thread that waits for many sockets at once, and comes back when it has kept up for a
+//! while. Those who wait for a stream that is not live yet sit in the slow lane, too, as entries with a
+//! deadline. No thread ever waits for a viewer.
+
+mod lane;
+mod viewer;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use self::lane::{Lane, LaneCommand, LaneHandle};
+use self::viewer::{Client, Pumped, Scratch, Viewer};
+use self::worker::{Worker, WorkerHandle};
+use crate::media::StreamName;
+use crate::stream::burst::Framing;
+use crate::stream::cursor::Start;
+use crate::stream::registry::Registry;
+use crate::threads::Threads;
+
+/// How many bytes one viewer may be sent before it is the next one's turn.
+const QUANTUM: usize = 512 << 10;
+
+/// When a viewer that does not keep up is given up.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience {
+    /// Longest time without a byte sent while there is something to send.
+    pub(crate) stall: Duration,
+    /// Most skips within a minute.
+    pub(crate) skips: u32,
+}
+
+/// Who wants to see what, and how to answer.
+pub(crate) struct ViewerRequest {
+    /// The viewer's own socket.
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) peer: SocketAddr,
+    /// Whatever counts the connection; dropped with it.
+    pub(crate) permit: Box<dyn Send>,
+    pub(crate) name: StreamName,
+    pub(crate) framing: Framing,
+    /// How long to wait for a stream that is not live.
+    pub(crate) wait: Duration,
+    pub(crate) answers: Arc<Answers>,
+}
+
+/// Whole responses or heads, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// The head of a live response.
+    pub(crate) live: Box<[u8]>,
+    /// The stream is not live.
+    pub(crate) not_found: Box<[u8]>,
+    /// The server is shutting down.
+    pub(crate) unavailable: Box<[u8]>,
+}
+
+/// The workers and the slow lane.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    registry: Arc<Registry>,
+    dispatch: Arc<Dispatch>,
+    workers: Threads,
+    lane: Threads,
+}
+
+/// Where viewers are handed over.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    workers: Vec<WorkerHandle>,
+    lane: LaneHandle,
+}
+
+impl Dispatch {
+    /// Gives a viewer that has caught up to the worker with the least to send.
+    fn to_worker(&self, viewer: Box<Viewer>) {
+        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
+            worker.adopt(viewer);
+        }
+    }
+
+    /// Gives a viewer with something unsent to the slow lane.
+    fn to_lane(&self, viewer: Box<Viewer>) {
+        self.lane.send(LaneCommand::Adopt(viewer));
+    }
+}
+
+impl Delivery {
+    /// Starts `workers` workers and the slow lane.
+    pub(crate) fn start(registry: Arc<Registry>, workers: usize, patience: Patience) -> io::Result<Self> {
+        let (lane, lane_handle) = Lane::new(Arc::clone(&registry), patience)?;
+        let (ready, handles): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| Worker::new()).unzip();
+        let dispatch = Arc::new(Dispatch { workers: handles, lane: lane_handle });
+        let (worker_threads, lane_threads) = (Threads::new(), Threads::new());
+        for (index, worker) in ready.into_iter().enumerate() {
+            let dispatch = Arc::clone(&dispatch);
+            worker_threads.spawn(format!("worker-{index}"), move || worker.run(&dispatch))?;
+        }
+        let lane_dispatch = Arc::clone(&dispatch);
+        lane_threads.spawn("slow-lane", move || lane.run(&lane_dispatch))?;
+        Ok(Self { registry, dispatch, workers: worker_threads, lane: lane_threads })
+    }
+
+    /// Takes a viewer on. The first bytes go out in the calling thread, as many as the socket takes at once.
+    pub(crate) fn serve(&self, request: ViewerRequest) {
+        let (name, wait) = (request.name.clone(), request.wait);
+        let client = match Client::new(request) {
+            Ok(client) => client,
+            Err(error) => return log::debug!("viewer of {name} lost before it joined: {error}"),
+        };
+        match self.registry.joinable(&name) {
+            Some(live) => {
+                let mut viewer = Box::new(Viewer::new(client, live, Start::Gop));
+                match viewer.pump(&mut Scratch::default(), QUANTUM) {
+                    Pumped::CaughtUp => self.dispatch.to_worker(viewer),
+                    Pumped::Blocked | Pumped::More => self.dispatch.to_lane(viewer),
+                    Pumped::Gone(reason) => viewer.leave(reason),
+                }
+            }
+            None if wait.is_zero() => client.refuse_not_found(),
+            None => {
+                log::info!("viewer {} waits up to {} s for {name}", client.peer(), wait.as_secs());
+                self.dispatch.lane.send(LaneCommand::Wait(client, Instant::now() + wait));
+            }
+        }
+    }
+
+    /// Ends every response and all threads; returns whether that was done by `deadline`. The streams must have
+    /// been ended before. Viewers that do not take their last bytes in time are cut off.
+    pub(crate) fn shutdown(self, deadline: Instant) -> bool {
+        self.dispatch.workers.iter().for_each(WorkerHandle::stop);
+        let workers_ended = self.workers.join(deadline);
+        // Only now: workers hand their slow viewers over to the lane as they end.
+        self.dispatch.lane.send(LaneCommand::Stop(deadline));
+        self.lane.join(deadline + Duration::from_millis(100)) && workers_ended
+    }
+}
+
+/// Sends to a thread that outlives all who send to it, but for the last moments of a shutdown.
+fn hand_over<T>(sender: &Sender<T>, command: T) {
+    if sender.send(command).is_err() {
+        log::debug!("a viewer came during shutdown and was closed");
+    }
+}

@@ -1,0 +1,365 @@
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::viewer::{Client, LeaveReason, Pumped, Scratch, Viewer};
+use super::{Dispatch, Patience, QUANTUM, hand_over};
+use crate::stream::cursor::Start;
+use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};
+use crate::stream::registry::Registry;
+
+/// How many stream events may wait. Further ones are dropped; the next tick finds what they would have said.
+const MAX_EVENTS: usize = 1024;
+
+/// How many socket events are taken at a time.
+const MAX_SOCKET_EVENTS: usize = 1024;
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+const WAKE: Token = Token(usize::MAX);
+
+/// The slow lane's side of its channels.
+#[derive(Debug, Clone)]
+pub(super) struct LaneHandle {
+    commands: Sender<LaneCommand>,
+    waker: Arc<Waker>,
+}
+
+pub(super) enum LaneCommand {
+    /// A client whose stream is not live yet, and until when it waits.
+    Wait(Client, Instant),
+    /// A viewer with something unsent.
+    Adopt(Box<Viewer>),
+    /// End, at the latest by then.
+    Stop(Instant),
+}
+
+/// Serves all who cannot be served in turn: viewers with something unsent, and those whose stream is not live.
+pub(super) struct Lane {
+    registry: Arc<Registry>,
+    patience: Patience,
+    poll: Poll,
+    commands: Receiver<LaneCommand>,
+    events: Receiver<StreamEvent>,
+    outlet: Arc<dyn Outlet>,
+    entries: HashMap<Token, Entry>,
+    next_token: usize,
+    groups: HashMap<StreamId, Group>,
+    /// Who can be sent something now.
+    ready: VecDeque<Token>,
+    next_tick: Instant,
+    /// Set once the lane is to end.
+    stop_by: Option<Instant>,
+    scratch: Scratch,
+}
+
+enum Entry {
+    Waiting { client: Client, deadline: Instant },
+    Slow { viewer: Box<Viewer>, state: State },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the queue of those who can be sent something.
+    Ready,
+    /// Until the socket takes more.
+    Blocked,
+    /// Until there is more to send.
+    Idle,
+}
+
+/// What the lane knows of one stream.
+struct Group {
+    live: Arc<LiveStream>,
+    members: usize,
+    /// Who has everything there is.
+    idle: Vec<Token>,
+}
+
+/// Where streams send the lane's events.
+#[derive(Debug)]
+struct LaneEvents {
+    events: Sender<StreamEvent>,
+    waker: Arc<Waker>,
+}
+
+impl Outlet for LaneEvents {
+    fn notify(&self, event: StreamEvent) {
+        if self.events.try_send(event).is_err() {
+            log::debug!("the slow lane is behind by {MAX_EVENTS} events; it will catch up");
+        }
+        wake(&self.waker);
+    }
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        log::warn!("cannot wake the slow lane, which goes on at its next tick: {error}");
+    }
+}
+
+impl LaneHandle {
+    pub(super) fn send(&self, command: LaneCommand) {
+        hand_over(&self.commands, command);
+        wake(&self.waker);
+    }
+}
+
+impl Lane {
+    pub(super) fn new(registry: Arc<Registry>, patience: Patience) -> io::Result<(Self, LaneHandle)> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let (command_sender, commands) = unbounded();
+        let (event_sender, events) = bounded(MAX_EVENTS);
+        let outlet: Arc<dyn Outlet> = Arc::new(LaneEvents { events: event_sender, waker: Arc::clone(&waker) });
+        registry.watch(Arc::clone(&outlet));
+        let lane = Self {
+            registry,
+            patience,
+            poll,
+            commands,
+            events,
+            outlet,
+            entries: HashMap::new(),
+            next_token: 0,
+            groups: HashMap::new(),
+            ready: VecDeque::new(),
+            next_tick: Instant::now() + TICK,
+            stop_by: None,
+            scratch: Scratch::default(),
+        };
+        Ok((lane, LaneHandle { commands: command_sender, waker }))
+    }
+
+    pub(super) fn run(mut self, dispatch: &Dispatch) {
+        let mut socket_events = Events::with_capacity(MAX_SOCKET_EVENTS);
+        while !self.is_over() {
+            if let Err(error) = self.poll.poll(&mut socket_events, Some(self.time_to_wait()))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                log::error!("slow lane: cannot wait for sockets: {error}");
+            }
+            for event in &socket_events {
+                self.socket_event(event);
+            }
+            self.take_commands();
+            self.take_events();
+            self.serve_ready(dispatch);
+            if Instant::now() >= self.next_tick {
+                self.tick();
+            }
+        }
+        for (_, entry) in self.entries.drain() {
+            match entry {
+                Entry::Waiting { client, .. } => client.refuse_unavailable(),
+                Entry::Slow { viewer, .. } => viewer.leave(LeaveReason::CutOff),
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop_by.is_some_and(|deadline| self.entries.is_empty() || Instant::now() >= deadline)
+    }
+
+    fn time_to_wait(&self) -> Duration {
+        if !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let until = self.stop_by.map_or(self.next_tick, |deadline| deadline.min(self.next_tick));
+        until.saturating_duration_since(Instant::now())
+    }
+
+    fn socket_event(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        let is_input = event.is_readable() || event.is_error();
+        match self.entries.get_mut(&token) {
+            Some(Entry::Waiting { client, .. }) if is_input && client.has_left() => {
+                log::info!("viewer {} stopped waiting for {}", client.peer(), client.name);
+                self.entries.remove(&token);
+            }
+            Some(Entry::Slow { viewer, state: State::Idle }) if is_input && viewer.has_left() => {
+                self.leave(token, LeaveReason::Left);
+            }
+            // A write tells what is wrong with a socket that has an error.
+            Some(Entry::Slow { state, .. })
+                if *state == State::Blocked && (event.is_writable() || event.is_error()) =>
+            {
+                *state = State::Ready;
+                self.ready.push_back(token);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                LaneCommand::Wait(client, _) if self.stop_by.is_some() => client.refuse_unavailable(),
+                // Looked up after it was handed over: a stream that became joinable meanwhile is found here,
+                // one that becomes so from now on sends an event.
+                LaneCommand::Wait(client, deadline) => match self.registry.joinable(&client.name) {
+                    Some(live) => self.add_viewer(Box::new(Viewer::new(client, live, Start::First))),
+                    None => self.add_waiting(client, deadline),
+                },
+                LaneCommand::Adopt(viewer) => self.add_viewer(viewer),
+                LaneCommand::Stop(deadline) => self.stop(deadline),
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                StreamEvent::Ready(live) => self.admit_waiting(&live),
+                StreamEvent::Burst(id, _) | StreamEvent::Ended(id) => self.rouse(id),
+            }
+        }
+    }
+
+    /// Those who have waited for this stream join it.
+    fn admit_waiting(&mut self, live: &Arc<LiveStream>) {
+        let waits = |entry: &Entry| matches!(entry, Entry::Waiting { client, .. } if client.name == live.name);
+        let tokens: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(token, _)| *token).collect();
+        for token in tokens {
+            if let Some(Entry::Waiting { mut client, .. }) = self.entries.remove(&token) {
+                let _gone_with_it = self.poll.registry().deregister(&mut client.socket);
+                self.add_viewer(Box::new(Viewer::new(client, Arc::clone(live), Start::First)));
+            }
+        }
+    }
+
+    /// Viewers that had everything have something to be sent again.
+    fn rouse(&mut self, id: StreamId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        for token in group.idle.drain(..) {
+            if let Some(Entry::Slow { state, .. }) = self.entries.get_mut(&token) {
+                *state = State::Ready;
+                self.ready.push_back(token);
+            }
+        }
+    }
+
+    /// One turn for each who can be sent something.
+    fn serve_ready(&mut self, dispatch: &Dispatch) {
+        for _ in 0..self.ready.len() {
+            let Some(token) = self.ready.pop_front() else { return };
+            let Some(Entry::Slow { viewer, state }) = self.entries.get_mut(&token) else { continue };
+            match viewer.pump(&mut self.scratch, QUANTUM) {
+                Pumped::More => self.ready.push_back(token),
+                Pumped::Blocked => *state = State::Blocked,
+                Pumped::Gone(reason) => self.leave(token, reason),
+                Pumped::CaughtUp if viewer.is_steady(Instant::now()) && self.stop_by.is_none() => {
+                    if let Some(viewer) = self.remove_viewer(token) {
+                        dispatch.to_worker(viewer);
+                    }
+                }
+                Pumped::CaughtUp => {
+                    *state = State::Idle;
+                    let id = viewer.live().id;
+                    if let Some(group) = self.groups.get_mut(&id) {
+                        group.idle.push(token);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_waiting(&mut self, mut client: Client, deadline: Instant) {
+        let token = self.new_token();
+        match self.poll.registry().register(&mut client.socket, token, Interest::READABLE) {
+            Ok(()) => {
+                self.entries.insert(token, Entry::Waiting { client, deadline });
+            }
+            Err(error) => {
+                log::warn!("viewer {} refused: cannot wait for its socket: {error}", client.peer());
+                client.refuse_unavailable();
+            }
+        }
+    }
+
+    fn add_viewer(&mut self, mut viewer: Box<Viewer>) {
+        let token = self.new_token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(viewer.socket_mut(), token, interest) {
+            log::warn!("slow lane: cannot wait for a viewer's socket: {error}");
+            return viewer.leave(LeaveReason::CutOff);
+        }
+        let (live, outlet) = (viewer.live(), &self.outlet);
+        let group = self.groups.entry(live.id).or_insert_with(|| {
+            live.attach(outlet);
+            Group { live: Arc::clone(live), members: 0, idle: Vec::new() }
+        });
+        group.members += 1;
+        self.entries.insert(token, Entry::Slow { viewer, state: State::Ready });
+        self.ready.push_back(token);
+    }
+
+    fn remove_viewer(&mut self, token: Token) -> Option<Box<Viewer>> {
+        let Some(Entry::Slow { mut viewer, .. }) = self.entries.remove(&token) else { return None };
+        let _gone_with_it = self.poll.registry().deregister(viewer.socket_mut());
+        let id = viewer.live().id;
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.members -= 1;
+            if group.members == 0 {
+                group.live.detach(&self.outlet);
+                self.groups.remove(&id);
+            }
+        }
+        Some(viewer)
+    }
+
+    fn leave(&mut self, token: Token, reason: LeaveReason) {
+        if let Some(viewer) = self.remove_viewer(token) {
+            viewer.leave(reason);
+        }
+    }
+
+    fn new_token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    /// Looks at every deadline, and at every stream for an end or bursts whose event was lost.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.next_tick = now + TICK;
+        let mut expired = Vec::new();
+        let mut leaving = Vec::new();
+        for (token, entry) in &mut self.entries {
+            match entry {
+                Entry::Waiting { deadline, .. } if now >= *deadline => expired.push(*token),
+                Entry::Waiting { .. } => {}
+                Entry::Slow { viewer, .. } => {
+                    leaving.extend(viewer.exhausts(&self.patience, now).map(|reason| (*token, reason)));
+                }
+            }
+        }
+        for token in expired {
+            if let Some(Entry::Waiting { client, .. }) = self.entries.remove(&token) {
+                client.refuse_not_found();
+            }
+        }
+        leaving.into_iter().for_each(|(token, reason)| self.leave(token, reason));
+        let ids: Vec<_> = self.groups.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.rouse(id));
+    }
+
+    /// No more waiting; slow viewers may finish until the deadline.
+    fn stop(&mut self, deadline: Instant) {
+        self.stop_by = Some(deadline);
+        let waits = |entry: &Entry| matches!(entry, Entry::Waiting { .. });
+        let tokens: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(token, _)| *token).collect();
+        for token in tokens {
+            if let Some(Entry::Waiting { client, .. }) = self.entries.remove(&token) {
+                client.refuse_unavailable();
+            }
+        }
+    }
+}

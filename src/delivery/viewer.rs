@@ -1,0 +1,369 @@
+use std::fmt;
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::{Answers, Patience, ViewerRequest};
+use crate::media::StreamName;
+use crate::stream::EndReason;
+use crate::stream::burst::{Burst, Framing};
+use crate::stream::cursor::{Ahead, Cursor, Start};
+use crate::stream::live::{LiveStream, Watching};
+
+/// Most bursts in one write: a GOP cache goes out in a few.
+const MAX_PIECES: usize = 64;
+
+/// Ends a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// How long a viewer must not have blocked before it goes back to a worker.
+const STEADY: Duration = Duration::from_secs(2);
+
+const SKIP_WINDOW: Duration = Duration::from_secs(60);
+
+/// A viewer's connection, from its request to its end.
+pub(crate) struct Client {
+    pub(super) socket: TcpStream,
+    peer: SocketAddr,
+    pub(super) name: StreamName,
+    framing: Framing,
+    answers: Arc<Answers>,
+    _permit: Box<dyn Send>,
+}
+
+/// Who watches a live stream, and how far it is.
+pub(crate) struct Viewer {
+    client: Client,
+    live: Watching,
+    cursor: Cursor,
+    unsent: Option<Unsent>,
+    joined: Instant,
+    sent: u64,
+    last_progress: Instant,
+    last_blocked: Option<Instant>,
+    /// Since when skips are counted, and how many there had been by then.
+    skips_since: (Instant, u32),
+    /// Set when the last bytes are on their way.
+    ending: Option<EndReason>,
+    /// Bytes per second of its stream when it joined its worker.
+    pub(super) weight: u64,
+}
+
+/// What the socket has not taken yet of something that has begun.
+struct Unsent {
+    what: Source,
+    offset: usize,
+}
+
+enum Source {
+    Head(Arc<Answers>),
+    Burst(Arc<Burst>),
+    LastChunk,
+}
+
+/// Room for the bursts of one write, reused.
+#[derive(Default)]
+pub(super) struct Scratch {
+    bursts: Vec<Arc<Burst>>,
+}
+
+/// How far a viewer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// Everything there is has been sent.
+    CaughtUp,
+    /// The socket takes no more for now.
+    Blocked,
+    /// There is more, but it is the next one's turn.
+    More,
+    /// It is over.
+    Gone(LeaveReason),
+}
+
+/// Why a viewer's response ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaveReason {
+    /// The stream did; the viewer has had the last chunk.
+    Ended(EndReason),
+    /// The viewer closed its connection, or it was lost.
+    Left,
+    /// It took nothing for too long.
+    Stalled,
+    /// It skipped too often.
+    TooSlow,
+    /// The server could not wait for it any longer.
+    CutOff,
+}
+
+impl Client {
+    pub(super) fn new(request: ViewerRequest) -> io::Result<Self> {
+        let ViewerRequest { socket, peer, permit, name, framing, answers, .. } = request;
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket: TcpStream::from_std(socket), peer, name, framing, answers, _permit: permit })
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the peer has closed its side. What it sends is of no interest and thrown away.
+    pub(super) fn has_left(&self) -> bool {
+        let mut waste = [0; 4096];
+        // A bound on how much is thrown away at a time: a peer that sends for ever costs no more than this.
+        for _ in 0..16 {
+            match (&self.socket).read(&mut waste) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+
+    pub(super) fn refuse_not_found(mut self) {
+        log::info!("viewer {} refused: {} is not live", self.peer, self.name);
+        let answers = Arc::clone(&self.answers);
+        self.finish_with(&answers.not_found);
+    }
+
+    pub(super) fn refuse_unavailable(mut self) {
+        let answers = Arc::clone(&self.answers);
+        self.finish_with(&answers.unavailable);
+    }
+
+    /// Nothing has been sent yet, so a short answer fits the socket's buffer.
+    fn finish_with(&mut self, answer: &[u8]) {
+        if let Err(error) = self.socket.write_all(answer) {
+            log::debug!("viewer {} lost: {error}", self.peer);
+        }
+        self.close();
+    }
+
+    /// Closes so that what was sent arrives: unread input would make the kernel reset the connection.
+    fn close(&self) {
+        let _already_gone = self.socket.shutdown(Shutdown::Write);
+        self.has_left();
+    }
+}
+
+impl Viewer {
+    pub(super) fn new(client: Client, live: Arc<LiveStream>, start: Start) -> Self {
+        let now = Instant::now();
+        log::info!("viewer {} joins {}", client.peer, live.name);
+        Self {
+            unsent: Some(Unsent { what: Source::Head(Arc::clone(&client.answers)), offset: 0 }),
+            client,
+            live: Watching::new(live),
+            cursor: Cursor::new(start),
+            joined: now,
+            sent: 0,
+            last_progress: now,
+            last_blocked: None,
+            skips_since: (now, 0),
+            ending: None,
+            weight: 0,
+        }
+    }
+
+    pub(super) fn live(&self) -> &Arc<LiveStream> {
+        &self.live
+    }
+
+    pub(super) fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.client.socket
+    }
+
+    /// See [`Client::has_left`].
+    pub(super) fn has_left(&self) -> bool {
+        self.client.has_left()
+    }
+
+    /// Whether it has kept up long enough to go to a worker.
+    pub(super) fn is_steady(&self, now: Instant) -> bool {
+        self.last_blocked.is_none_or(|blocked| now.saturating_duration_since(blocked) >= STEADY)
+    }
+
+    /// Sends one burst that has just come. This is the hot path: one write, and nothing else, for a viewer that
+    /// has had all bursts before it.
+    pub(super) fn send(&mut self, burst: &Arc<Burst>, scratch: &mut Scratch) -> Pumped {
+        if self.cursor.is_past(burst.sequence) {
+            return Pumped::CaughtUp;
+        }
+        if self.unsent.is_some() || !self.cursor.is_at(burst.sequence) {
+            return self.pump(scratch, super::QUANTUM);
+        }
+        let bytes = burst.framed(self.client.framing);
+        let written = match self.client.socket.write(bytes) {
+            Ok(written) => written,
+            Err(error) if is_would_block(&error) => 0,
+            Err(_) => return Pumped::Gone(LeaveReason::Left),
+        };
+        self.sent += written as u64;
+        self.cursor.advance();
+        if written == bytes.len() {
+            return Pumped::CaughtUp;
+        }
+        self.unsent = Some(Unsent { what: Source::Burst(Arc::clone(burst)), offset: written });
+        self.note_write(written, true, Instant::now());
+        Pumped::Blocked
+    }
+
+    /// Sends what there is, up to `quantum` bytes.
+    pub(super) fn pump(&mut self, scratch: &mut Scratch, quantum: usize) -> Pumped {
+        let mut total = 0;
+        loop {
+            scratch.bursts.clear();
+            let ahead = self.live.peek(&mut self.cursor, &mut scratch.bursts, MAX_PIECES);
+            if self.unsent.is_none() && scratch.bursts.is_empty() {
+                match (ahead, self.ending) {
+                    (Ahead::End(reason), None) if self.client.framing == Framing::Chunked => {
+                        self.ending = Some(reason);
+                        self.unsent = Some(Unsent { what: Source::LastChunk, offset: 0 });
+                    }
+                    (Ahead::End(reason), _) => return Pumped::Gone(LeaveReason::Ended(reason)),
+                    _ => return Pumped::CaughtUp,
+                }
+            }
+            match self.write_pieces(&scratch.bursts) {
+                Ok((written, whole)) => {
+                    total += written;
+                    self.note_write(written, !whole, Instant::now());
+                    match whole {
+                        false => return Pumped::Blocked,
+                        true if total >= quantum => return Pumped::More,
+                        true => {}
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_would_block(&error) => {
+                    self.note_write(0, true, Instant::now());
+                    return Pumped::Blocked;
+                }
+                Err(_) => return Pumped::Gone(LeaveReason::Left),
+            }
+        }
+    }
+
+    /// Whether it must be given up: it takes nothing, or it skips too often.
+    pub(super) fn exhausts(&mut self, patience: &Patience, now: Instant) -> Option<LeaveReason> {
+        let stalled = now.saturating_duration_since(self.last_progress) >= patience.stall;
+        if self.unsent.is_some() && stalled {
+            return Some(LeaveReason::Stalled);
+        }
+        let (since, before) = self.skips_since;
+        if self.cursor.skips - before >= patience.skips {
+            return Some(LeaveReason::TooSlow);
+        }
+        if now.saturating_duration_since(since) >= SKIP_WINDOW {
+            self.skips_since = (now, self.cursor.skips);
+        }
+        None
+    }
+
+    /// Closes the connection and says so in the log.
+    pub(super) fn leave(mut self: Box<Self>, reason: LeaveReason) {
+        self.client.close();
+        let seconds = self.joined.elapsed().as_secs_f64();
+        log::info!(
+            "viewer {} left {}: {reason}; {} bytes in {seconds:.1} s, {} skips",
+            self.client.peer,
+            self.live.name,
+            self.sent,
+            self.cursor.skips
+        );
+    }
+
+    /// One write of what is unsent and then `bursts`; how many bytes it took, and whether that was everything.
+    fn write_pieces(&mut self, bursts: &[Arc<Burst>]) -> io::Result<(usize, bool)> {
+        let framing = self.client.framing;
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES + 1];
+        let mut count = 0;
+        if let Some(unsent) = &self.unsent {
+            slices[0] = IoSlice::new(unsent.rest(framing));
+            count = 1;
+        }
+        for (slot, burst) in slices[count..].iter_mut().zip(bursts) {
+            *slot = IoSlice::new(burst.framed(framing));
+            count += 1;
+        }
+        let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        let written = self.client.socket.write_vectored(&slices[..count])?;
+        if written == 0 && offered > 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.sent += written as u64;
+        self.account_for(written, bursts);
+        Ok((written, written == offered))
+    }
+
+    /// Moves past what has been written, and remembers what of it was cut.
+    fn account_for(&mut self, mut written: usize, bursts: &[Arc<Burst>]) {
+        let framing = self.client.framing;
+        if let Some(unsent) = &mut self.unsent {
+            let taken = written.min(unsent.rest(framing).len());
+            unsent.offset += taken;
+            written -= taken;
+            if !unsent.rest(framing).is_empty() {
+                return;
+            }
+            self.unsent = None;
+        }
+        for burst in bursts {
+            if written == 0 {
+                return;
+            }
+            self.cursor.advance();
+            let length = burst.framed(framing).len();
+            if written < length {
+                self.unsent = Some(Unsent { what: Source::Burst(Arc::clone(burst)), offset: written });
+                return;
+            }
+            written -= length;
+        }
+    }
+
+    fn note_write(&mut self, written: usize, blocked: bool, now: Instant) {
+        if written > 0 {
+            self.last_progress = now;
+        }
+        if blocked {
+            // What counts for a stall is the time from here, not that in which there was nothing to send.
+            if self.last_blocked.is_none() {
+                self.last_progress = now;
+            }
+            self.last_blocked = Some(now);
+        }
+    }
+}
+
+impl Unsent {
+    fn rest(&self, framing: Framing) -> &[u8] {
+        let whole = match &self.what {
+            Source::Head(answers) => &answers.live,
+            Source::Burst(burst) => burst.framed(framing),
+            Source::LastChunk => LAST_CHUNK,
+        };
+        &whole[self.offset..]
+    }
+}
+
+fn is_would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(reason) => reason.fmt(f),
+            Self::Left => f.write_str("closed by the viewer"),
+            Self::Stalled => f.write_str("took nothing for too long"),
+            Self::TooSlow => f.write_str("too slow for the stream, skipped too often"),
+            Self::CutOff => f.write_str("cut off by shutdown"),
+        }
+    }
+}

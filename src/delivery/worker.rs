@@ -1,0 +1,197 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, select, unbounded};
+
+use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
+use super::{Dispatch, QUANTUM, hand_over};
+use crate::stream::burst::Burst;
+use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};
+
+/// How many events may wait for a worker. Further ones are dropped; it then catches up from the window.
+const MAX_EVENTS: usize = 1024;
+
+/// How often a worker looks at sockets on which nothing flows, and at streams whose end it may have missed.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// How many viewers are sent a burst before their number is added up again for the load.
+const MIN_WEIGHT: u64 = 1;
+
+/// A worker's side of its channels.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    viewers: Sender<Command>,
+    load: Arc<AtomicU64>,
+}
+
+enum Command {
+    Adopt(Box<Viewer>),
+    Stop,
+}
+
+/// Sends every burst to the viewers that it owns.
+pub(super) struct Worker {
+    /// Unbounded, for the number of viewers is bounded, and each is in one place.
+    viewers: Receiver<Command>,
+    events: Receiver<StreamEvent>,
+    outlet: Arc<dyn Outlet>,
+    load: Arc<AtomicU64>,
+    groups: HashMap<StreamId, Group>,
+    scratch: Scratch,
+}
+
+/// The viewers of one stream.
+struct Group {
+    live: Arc<LiveStream>,
+    #[allow(clippy::vec_box, reason = "viewers move between threads, and a pointer moves faster")]
+    viewers: Vec<Box<Viewer>>,
+    last_burst: Instant,
+}
+
+/// Where streams send a worker's events.
+#[derive(Debug)]
+struct Events(Sender<StreamEvent>);
+
+impl Outlet for Events {
+    fn notify(&self, event: StreamEvent) {
+        if self.0.try_send(event).is_err() {
+            log::debug!("a worker is behind by {MAX_EVENTS} events; it will catch up from the window");
+        }
+    }
+}
+
+impl WorkerHandle {
+    /// Bytes per second that its viewers take together.
+    pub(super) fn load(&self) -> u64 {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn adopt(&self, mut viewer: Box<Viewer>) {
+        // Counted before it arrives, so that a storm of joins is shared out evenly.
+        viewer.weight = viewer.live().byte_rate(Instant::now()).max(MIN_WEIGHT);
+        self.load.fetch_add(viewer.weight, Ordering::Relaxed);
+        hand_over(&self.viewers, Command::Adopt(viewer));
+    }
+
+    pub(super) fn stop(&self) {
+        hand_over(&self.viewers, Command::Stop);
+    }
+}
+
+impl Worker {
+    pub(super) fn new() -> (Self, WorkerHandle) {
+        let (viewer_sender, viewers) = unbounded();
+        let (event_sender, events) = bounded(MAX_EVENTS);
+        let load = Arc::new(AtomicU64::new(0));
+        let handle = WorkerHandle { viewers: viewer_sender, load: Arc::clone(&load) };
+        let outlet = Arc::new(Events(event_sender));
+        (Self { viewers, events, outlet, load, groups: HashMap::new(), scratch: Scratch::default() }, handle)
+    }
+
+    pub(super) fn run(mut self, dispatch: &Dispatch) {
+        let mut look_around = after(LOOK_AROUND);
+        loop {
+            select! {
+                recv(self.events) -> event => match event {
+                    Ok(StreamEvent::Burst(id, burst)) => self.deliver(id, &burst, dispatch),
+                    Ok(StreamEvent::Ended(id)) => self.catch_up(id, dispatch),
+                    Ok(StreamEvent::Ready(_)) | Err(_) => {}
+                },
+                recv(self.viewers) -> command => match command {
+                    Ok(Command::Adopt(viewer)) => self.adopt(viewer, dispatch),
+                    Ok(Command::Stop) | Err(_) => return self.stop(dispatch),
+                },
+                recv(look_around) -> _ => {
+                    self.look_around(dispatch);
+                    look_around = after(LOOK_AROUND);
+                }
+            }
+        }
+    }
+
+    /// Attaching before catching up loses nothing: a burst that comes in between is in the window and in the
+    /// channel, and its number tells that it has been sent.
+    fn adopt(&mut self, mut viewer: Box<Viewer>, dispatch: &Dispatch) {
+        let live = Arc::clone(viewer.live());
+        let outlet = &self.outlet;
+        let group = self.groups.entry(live.id).or_insert_with(|| {
+            live.attach(outlet);
+            Group { live: Arc::clone(&live), viewers: Vec::new(), last_burst: Instant::now() }
+        });
+        let pumped = viewer.pump(&mut self.scratch, QUANTUM);
+        if pumped == Pumped::CaughtUp {
+            group.viewers.push(viewer);
+        } else {
+            self.pass_on(viewer, pumped, dispatch);
+            self.drop_if_empty(live.id);
+        }
+    }
+
+    fn deliver(&mut self, id: StreamId, burst: &Arc<Burst>, dispatch: &Dispatch) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.last_burst = Instant::now();
+        }
+        self.for_each_viewer(id, dispatch, |viewer, scratch| viewer.send(burst, scratch));
+    }
+
+    fn catch_up(&mut self, id: StreamId, dispatch: &Dispatch) {
+        self.for_each_viewer(id, dispatch, |viewer, scratch| viewer.pump(scratch, QUANTUM));
+    }
+
+    /// Does something with each viewer of a stream and passes on those that do not stay.
+    fn for_each_viewer(
+        &mut self,
+        id: StreamId,
+        dispatch: &Dispatch,
+        mut act: impl FnMut(&mut Viewer, &mut Scratch) -> Pumped,
+    ) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let mut index = 0;
+        let mut leaving = Vec::new();
+        while let Some(viewer) = group.viewers.get_mut(index) {
+            match act(viewer, &mut self.scratch) {
+                Pumped::CaughtUp => index += 1,
+                other => leaving.push((group.viewers.swap_remove(index), other)),
+            }
+        }
+        for (viewer, pumped) in leaving {
+            self.pass_on(viewer, pumped, dispatch);
+        }
+        self.drop_if_empty(id);
+    }
+
+    fn pass_on(&self, viewer: Box<Viewer>, pumped: Pumped, dispatch: &Dispatch) {
+        self.load.fetch_sub(viewer.weight, Ordering::Relaxed);
+        match pumped {
+            Pumped::Gone(reason) => viewer.leave(reason),
+            _ => dispatch.to_lane(viewer),
+        }
+    }
+
+    fn drop_if_empty(&mut self, id: StreamId) {
+        if let Some(group) = self.groups.get(&id).filter(|group| group.viewers.is_empty()) {
+            group.live.detach(&self.outlet);
+            self.groups.remove(&id);
+        }
+    }
+
+    /// Where nothing flows, nothing else tells that a viewer has left.
+    fn look_around(&mut self, dispatch: &Dispatch) {
+        let now = Instant::now();
+        let idle = |group: &Group| now.saturating_duration_since(group.last_burst) >= LOOK_AROUND;
+        let ids: Vec<_> = self.groups.iter().filter(|(_, group)| idle(group)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.for_each_viewer(id, dispatch, |viewer, scratch| {
+                if viewer.has_left() { Pumped::Gone(LeaveReason::Left) } else { viewer.pump(scratch, QUANTUM) }
+            });
+        }
+    }
+
+    /// The streams have ended: what viewers have not taken now is the slow lane's to send.
+    fn stop(mut self, dispatch: &Dispatch) {
+        let ids: Vec<_> = self.groups.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.catch_up(id, dispatch));
+    }
+}

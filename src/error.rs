@@ -1,0 +1,50 @@
+//! The errors of the library's own interface.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address could not be listened on.
+    #[error("cannot listen for {protocol} on {address}: {source}{}", cure(.source, .protocol))]
+    Bind {
+        /// `RTMP` or `HTTP`.
+        protocol: &'static str,
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread, a private socket or the like could not be had.
+    #[error("cannot start {what}: {source}")]
+    Start {
+        /// What for.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn start(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Start { what, source }
+    }
+}
+
+fn cure(source: &io::Error, protocol: &str) -> String {
+    let flag = protocol.to_ascii_lowercase();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; stop the program that uses it, or choose another address with --{flag} HOST:PORT")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 need privileges, choose another with --{flag} HOST:PORT")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; this machine has no such address, choose another with --{flag} HOST:PORT")
+        }
+        _ => String::new(),
+    }
+}

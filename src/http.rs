@@ -1,0 +1,98 @@
+//! HTTP: a gate that lets in what is harmless, tiny_http behind it, and the viewers' own sockets.
+//!
+//! ```text
+//! client -> gate -> private socket -> tiny_http -> worker: a page or an error -> gate -> client
+//!                                                          a live stream -> the client's own socket -> delivery
+//! ```
+//!
+//! tiny_http's `Server` parses, queues and answers every request, but no client ever reaches it: the
+//! [`gate`] reads each request's head within a time and a length, refuses what could harm, and passes it on over
+//! a private socket. A worker that finds a live stream asked for *takes* the client's own socket from the
+//! gate, and no thread is tied to it from then on.
+
+mod answer;
+mod front;
+mod gate;
+mod head;
+mod health;
+mod page;
+mod private;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::front::{Context, Front};
+use self::gate::{Gate, Parked};
+use crate::config::Config;
+use crate::delivery::{Answers, Delivery};
+use crate::error::Error;
+use crate::listener::{Listener, Stopper};
+use crate::stream::burst::Framing;
+use crate::stream::registry::Registry;
+use crate::threads::Threads;
+
+/// How many of tiny_http's requests are answered at a time. None takes long: what waits, waits elsewhere.
+const FRONT_WORKERS: usize = 3;
+
+/// The HTTP side of a server.
+#[derive(Debug)]
+pub(crate) struct Http {
+    gate_stopper: Stopper,
+    gate: Threads,
+    front: Arc<Front>,
+    front_threads: Threads,
+}
+
+impl Http {
+    /// Starts accepting viewers. `rtmp` is where publishers connect, for the health check.
+    pub(crate) fn start(
+        listener: Listener,
+        rtmp: SocketAddr,
+        config: &Config,
+        registry: Arc<Registry>,
+        delivery: Arc<Delivery>,
+    ) -> Result<Self, Error> {
+        let parked = Arc::new(Parked::default());
+        let front = Arc::new(Front::new().map_err(Error::start("the private HTTP server"))?);
+        let answers = |framing| -> Arc<Answers> { Arc::new(answer::for_viewer(framing, config.cors)) };
+        let context = Arc::new(Context {
+            registry,
+            delivery,
+            parked: Arc::clone(&parked),
+            wait: config.wait,
+            cors: config.cors,
+            rtmp,
+            chunked: answers(Framing::Chunked),
+            plain: answers(Framing::Plain),
+        });
+        let front_threads = Threads::new();
+        for index in 0..FRONT_WORKERS {
+            let (front, context) = (Arc::clone(&front), Arc::clone(&context));
+            front_threads
+                .spawn(format!("http-{index}"), move || front.work(&context))
+                .map_err(Error::start("an HTTP worker"))?;
+        }
+        let gate_stopper = listener.stopper();
+        let gate = Threads::new();
+        let gatekeeper = Gate::new(config, parked, Arc::clone(&front));
+        let connections = gate.share();
+        gate.spawn("http-accept", move || gatekeeper.accept(listener, &connections))
+            .map_err(Error::start("the HTTP listener"))?;
+        Ok(Self { gate_stopper, gate, front, front_threads })
+    }
+
+    /// Lets no new connection in.
+    pub(crate) fn stop_accepting(&self) {
+        self.gate_stopper.stop();
+    }
+
+    /// Ends what is left, once [`stop_accepting`](Self::stop_accepting) was called; returns whether all
+    /// threads have ended by `deadline`. tiny_http's own ones follow within seconds.
+    pub(crate) fn join(self, deadline: Instant) -> bool {
+        let gate_ended = self.gate.join(deadline);
+        self.front.stop(FRONT_WORKERS);
+        self.front_threads.join(deadline) && gate_ended
+    }
+}

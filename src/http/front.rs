@@ -1,0 +1,246 @@
+//! tiny_http's `Server` on its private socket, and the workers that answer its requests.
+
+use std::io::{self, Cursor, Read, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tiny_http::{HTTPVersion, Request, Response, Server};
+
+use super::answer::{CORS, SERVER};
+use super::gate::{ClientSocket, Parked};
+use super::head::CONNECTION_HEADER;
+use super::health;
+use super::page::{self, header};
+use super::private::{Connection, Private, SECRET_HEADER};
+use super::routes::{ALLOWED, Route, RouteError, is_media, route};
+use crate::delivery::{Answers, Delivery, ViewerRequest};
+use crate::media::StreamName;
+use crate::stream::burst::Framing;
+use crate::stream::registry::Registry;
+
+/// tiny_http's server, built anew should it ever stop: live viewers have nothing to do with it.
+#[derive(Debug)]
+pub(crate) struct Front {
+    current: RwLock<Arc<Generation>>,
+    stopped: AtomicBool,
+}
+
+/// One life of the server.
+struct Generation {
+    server: Server,
+    private: Private,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("private", &self.private).finish_non_exhaustive()
+    }
+}
+
+/// What requests are answered from.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) parked: Arc<Parked>,
+    pub(crate) wait: Duration,
+    pub(crate) cors: bool,
+    pub(crate) rtmp: SocketAddr,
+    /// For HTTP/1.1 viewers.
+    pub(crate) chunked: Arc<Answers>,
+    /// For HTTP/1.0 viewers.
+    pub(crate) plain: Arc<Answers>,
+}
+
+impl Front {
+    pub(crate) fn new() -> io::Result<Self> {
+        let current = RwLock::new(Arc::new(Generation::start()?));
+        Ok(Self { current, stopped: AtomicBool::new(false) })
+    }
+
+    /// A connection to tiny_http, and the secret to send along, if one is needed.
+    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<(Box<dyn Connection>, Option<String>)> {
+        let current = self.current();
+        Ok((current.private.connect(timeout)?, current.private.secret().map(str::to_owned)))
+    }
+
+    /// Answers requests until stopped. Run by each worker.
+    pub(crate) fn work(&self, context: &Context) {
+        while !self.stopped.load(Ordering::Acquire) {
+            let generation = self.current();
+            match generation.server.recv() {
+                Ok(request) => context.answer(request, generation.private.secret()),
+                Err(_) if self.stopped.load(Ordering::Acquire) => return,
+                Err(error) => self.replace(&generation, &error),
+            }
+        }
+    }
+
+    /// Ends all `workers`.
+    pub(crate) fn stop(&self, workers: usize) {
+        self.stopped.store(true, Ordering::Release);
+        let current = self.current();
+        (0..workers).for_each(|_| current.server.unblock());
+    }
+
+    fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// tiny_http's accept thread has ended, as it does at any error; the first worker to hear of it starts another.
+    fn replace(&self, ended: &Arc<Generation>, error: &io::Error) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, ended) {
+            return;
+        }
+        log::error!("the private HTTP server ended and is started anew: {error}");
+        match Generation::start() {
+            Ok(next) => {
+                *current = Arc::new(next);
+                // The other workers still wait for the one that has ended.
+                (0..super::FRONT_WORKERS).for_each(|_| ended.server.unblock());
+            }
+            Err(error) => {
+                drop(current);
+                log::error!("cannot start the private HTTP server, trying again: {error}");
+                std::thread::sleep(Duration::from_millis(200));
+                ended.server.unblock();
+            }
+        }
+    }
+}
+
+impl Generation {
+    fn start() -> io::Result<Self> {
+        let (private, listener) = Private::listen()?;
+        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        Ok(Self { server, private })
+    }
+}
+
+impl Context {
+    fn answer(&self, request: Request, secret: Option<&str>) {
+        if secret != header_of(&request, SECRET_HEADER) {
+            return respond(request, text(403, "This address is private."), false);
+        }
+        let (method, target) = (request.method().to_string(), request.url().to_owned());
+        let cors = self.cors && is_media(&target);
+        match route(&method, &target, page::paths()) {
+            Ok(Route::Live { name, .. }) if method == "HEAD" => self.head(request, &name),
+            Ok(Route::Live { name, wait }) => self.live(request, name, wait.unwrap_or(self.wait)),
+            Ok(Route::Asset(path)) => match page::respond(path, header_of(&request, "If-None-Match")) {
+                Some(response) => respond(request, response, false),
+                None => respond(request, text(404, "There is nothing here."), false),
+            },
+            Ok(Route::Health) => respond(request, self.health(), false),
+            Ok(Route::Options) => {
+                let response = preflight(&request, cors);
+                respond(request, response, cors);
+            }
+            Err(RouteError::NotFound) => {
+                respond(request, text(404, "There is nothing here; streams end in .flv."), cors);
+            }
+            Err(RouteError::BadRequest(why)) => respond(request, text(400, &why), cors),
+            Err(RouteError::MethodNotAllowed) => {
+                let response = text(405, "This method is not taken here.");
+                respond(request, with_header(response, "Allow", ALLOWED), cors);
+            }
+        }
+    }
+
+    /// Takes the client's own socket and makes it a viewer's.
+    fn live(&self, request: Request, name: StreamName, wait: Duration) {
+        let (client, framing) = self.take(request);
+        if let Some(ClientSocket { socket, peer, permit }) = client {
+            let answers = Arc::clone(self.answers(framing));
+            self.delivery.serve(ViewerRequest { socket, peer, permit, name, framing, wait, answers });
+        }
+    }
+
+    /// What GET would answer right now, without joining.
+    fn head(&self, request: Request, name: &StreamName) {
+        if self.registry.joinable(name).is_none() {
+            return respond(request, text(404, "This stream is not live."), self.cors);
+        }
+        let (client, framing) = self.take(request);
+        if let Some(mut client) = client
+            && let Err(error) = client
+                .socket
+                .write_all(&self.answers(framing).live)
+                .and_then(|()| client.socket.shutdown(Shutdown::Write))
+        {
+            log::debug!("client {} lost: {error}", client.peer);
+        }
+    }
+
+    /// The socket of the client whose request this is. The gate hears that it is taken.
+    fn take(&self, request: Request) -> (Option<ClientSocket>, Framing) {
+        let id = header_of(&request, CONNECTION_HEADER).and_then(|id| id.parse().ok());
+        let framing =
+            if *request.http_version() == HTTPVersion(1, 0) { Framing::Plain } else { Framing::Chunked };
+        let client = id.and_then(|id| self.parked.take(id));
+        respond(request, text(200, ""), false);
+        (client, framing)
+    }
+
+    fn answers(&self, framing: Framing) -> &Arc<Answers> {
+        match framing {
+            Framing::Chunked => &self.chunked,
+            Framing::Plain => &self.plain,
+        }
+    }
+
+    fn health(&self) -> Response<Cursor<Vec<u8>>> {
+        match health::check(self.rtmp) {
+            Ok(()) => text(200, "ok"),
+            Err(error) => {
+                log::error!("health check: RTMP does not answer: {error}");
+                text(503, "RTMP does not answer.")
+            }
+        }
+    }
+}
+
+fn header_of<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.as_str())
+}
+
+fn text(status: u16, line: &str) -> Response<Cursor<Vec<u8>>> {
+    let response = Response::from_string(format!("{line}\n")).with_status_code(status);
+    with_header(with_header(response, "Content-Type", "text/plain; charset=utf-8"), "Cache-Control", "no-store")
+}
+
+fn with_header<R: Read>(mut response: Response<R>, name: &str, value: &str) -> Response<R> {
+    if let Some(header) = header(name, value) {
+        response.add_header(header);
+    }
+    response
+}
+
+/// The answer to OPTIONS: what a page of another origin may ask for.
+fn preflight(request: &Request, cors: bool) -> Response<Cursor<Vec<u8>>> {
+    let mut response = with_header(Response::from_data(Vec::new()).with_status_code(204), "Allow", ALLOWED);
+    if cors {
+        response = with_header(response, "Access-Control-Allow-Methods", ALLOWED);
+        response = with_header(response, "Access-Control-Max-Age", "86400");
+        if let Some(asked) = header_of(request, "Access-Control-Request-Headers") {
+            response = with_header(response, "Access-Control-Allow-Headers", asked);
+        }
+        if header_of(request, "Access-Control-Request-Private-Network") == Some("true") {
+            response = with_header(response, "Access-Control-Allow-Private-Network", "true");
+        }
+    }
+    response
+}
+
+fn respond<R: Read>(request: Request, response: Response<R>, cors: bool) {
+    let mut response = with_header(response.with_chunked_threshold(usize::MAX), "Server", SERVER);
+    for (name, value) in CORS.iter().filter(|_| cors) {
+        response = with_header(response, name, value);
+    }
+    if let Err(error) = request.respond(response) {
+        log::debug!("the gate did not wait for an answer: {error}");
+    }
+}

@@ -1,0 +1,267 @@
+//! The gate: the public side of HTTP. Every connection gets a short-lived thread that reads one request, within a
+//! time and a length, and passes it on; then the thread ends, and the socket is closed or a viewer's.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::answer::plain;
+use super::front::Front;
+use super::head::{CONNECTION_HEADER, HeadError, MAX_BODY, MAX_HEAD, Vetted, vet};
+use super::private::SECRET_HEADER;
+use crate::admission::{Admission, Permit, Refusal};
+use crate::config::Config;
+use crate::listener::{Listener, Occasional};
+use crate::threads::Threads;
+
+/// How long tiny_http may take to answer.
+const FRONT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may take to fetch a whole answer (a page, a script).
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to read on after an answer, so that unread input does not reset the connection before it arrives.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How many refused connections are kept open a little, for the same reason.
+const MAX_REFUSED: usize = 64;
+
+/// A client's socket, with what counts it.
+pub(crate) struct ClientSocket {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) permit: Box<dyn Send>,
+}
+
+/// The sockets of clients whose requests are being answered, by the number that their request carries.
+#[derive(Default)]
+pub(crate) struct Parked {
+    next: AtomicU64,
+    sockets: Mutex<HashMap<u64, ClientSocket>>,
+}
+
+impl std::fmt::Debug for Parked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parked").finish_non_exhaustive()
+    }
+}
+
+impl Parked {
+    fn park(&self, socket: ClientSocket) -> u64 {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(id, socket);
+        id
+    }
+
+    /// Takes a socket away: whoever has it is the one who answers.
+    pub(crate) fn take(&self, id: u64) -> Option<ClientSocket> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+}
+
+/// Accepts connections.
+pub(crate) struct Gate {
+    connections: Arc<Admission>,
+    requests: Arc<Admission>,
+    shared: Arc<Shared>,
+    refused: VecDeque<TcpStream>,
+    refusals: Occasional,
+}
+
+/// What all connections need.
+struct Shared {
+    parked: Arc<Parked>,
+    front: Arc<Front>,
+    patience: Duration,
+    cors: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(config: &Config, parked: Arc<Parked>, front: Arc<Front>) -> Self {
+        let limits = &config.limits;
+        Self {
+            connections: Admission::new(limits.http_connections, limits.http_connections_per_address),
+            requests: Admission::new(limits.http_requests, 0),
+            shared: Arc::new(Shared { parked, front, patience: config.timeouts.request, cors: config.cors }),
+            refused: VecDeque::new(),
+            refusals: Occasional::default(),
+        }
+    }
+
+    /// Lets clients in until the listener is stopped.
+    pub(crate) fn accept(mut self, mut listener: Listener, threads: &Threads) {
+        while let Some((socket, peer)) = listener.accept() {
+            match self.admit(peer) {
+                Ok((connection, request)) => self.begin(socket, peer, connection, request, threads),
+                Err(refusal) => self.refuse(socket, peer, refusal),
+            }
+        }
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<(Permit, Permit), Refusal> {
+        Ok((self.connections.admit(peer.ip())?, self.requests.admit(peer.ip())?))
+    }
+
+    fn begin(
+        &mut self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        connection: Permit,
+        request: Permit,
+        threads: &Threads,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        let client = ClientSocket { socket, peer, permit: Box::new(connection) };
+        let body = move || {
+            let _request = request;
+            shared.serve(client);
+        };
+        if let Err(error) = threads.spawn(format!("http:{}", peer.port()), body) {
+            self.refusals
+                .say(|more| log::error!("viewer {peer} refused: no thread for its request: {error}{more}"));
+        }
+    }
+
+    /// Answers 503 without waiting for the request.
+    fn refuse(&mut self, mut socket: TcpStream, peer: SocketAddr, refusal: Refusal) {
+        self.refusals.say(|more| log::warn!("HTTP connection from {peer} refused: {refusal}{more}"));
+        let answer = plain("503 Service Unavailable", "The server is full; try again.", self.shared.cors);
+        let sent = socket
+            .set_nonblocking(true)
+            .and_then(|()| socket.write_all(&answer))
+            .and_then(|()| socket.shutdown(Shutdown::Write));
+        if sent.is_ok() {
+            self.refused.push_back(socket);
+            self.refused.drain(..self.refused.len().saturating_sub(MAX_REFUSED));
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut client: ClientSocket) {
+        let mut received = Vec::new();
+        match self.read_head(&client.socket, &mut received) {
+            Ok(Some(head)) => self.pass_on(client, &head, &received[head.head_length..]),
+            Ok(None) => log::debug!("HTTP connection from {} closed without a request", client.peer),
+            Err(error) => {
+                log::info!("HTTP request from {} refused: {error}", client.peer);
+                let answer = plain(error.status(), &error.to_string(), self.cors);
+                send(&mut client, &answer);
+            }
+        }
+    }
+
+    /// Reads a whole request into `received`, which then ends with its body; `None` if the client left.
+    fn read_head(&self, mut socket: &TcpStream, received: &mut Vec<u8>) -> Result<Option<Vetted>, HeadError> {
+        let deadline = Instant::now() + self.patience;
+        let mut buffer = [0; 2048];
+        loop {
+            // Vetting again from the start is cheap: a head that comes in many pieces is rare, and bounded.
+            let head = vet(received)?;
+            if let Some(head) = head {
+                let whole = head.head_length + head.body_length;
+                if received.len() >= whole {
+                    received.truncate(whole);
+                    return Ok(Some(head));
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(HeadError::Timeout);
+            }
+            debug_assert!(received.len() <= MAX_HEAD + MAX_BODY);
+            let read = socket.set_read_timeout(Some(left)).and_then(|()| socket.read(&mut buffer));
+            match read {
+                Ok(0) => return Ok(None),
+                Ok(count) => received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Has the request answered by tiny_http, unless a worker takes the socket.
+    fn pass_on(&self, client: ClientSocket, head: &Vetted, body: &[u8]) {
+        let peer = client.peer;
+        let id = self.parked.park(client);
+        let answer = self.ask_front(id, head, body);
+        let Some(mut client) = self.parked.take(id) else { return };
+        match answer {
+            Ok(answer) => send(&mut client, &answer),
+            Err(error) => {
+                log::error!(
+                    "HTTP request from {peer} refused: the private HTTP server does not answer: {error}"
+                );
+                let text = "The server cannot answer just now; try again.";
+                send(&mut client, &plain("503 Service Unavailable", text, self.cors));
+            }
+        }
+    }
+
+    /// The whole answer, so that tiny_http never waits for a client. Answers are our own and not long.
+    fn ask_front(&self, id: u64, head: &Vetted, body: &[u8]) -> io::Result<Vec<u8>> {
+        let (mut connection, secret) = self.front.connect(FRONT_PATIENCE)?;
+        let secret = secret.map(|secret| format!("{SECRET_HEADER}: {secret}\r\n")).unwrap_or_default();
+        let mut request = format!("{}{secret}{CONNECTION_HEADER}: {id}\r\n\r\n", head.rewritten).into_bytes();
+        request.extend_from_slice(body);
+        connection.write_all(&request)?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer)?;
+        close_after(answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Tells the client that the connection ends with this answer; tiny_http does not say so itself.
+fn close_after(mut answer: Vec<u8>) -> Option<Vec<u8>> {
+    let first_line = answer.windows(2).position(|pair| pair == b"\r\n")? + 2;
+    answer.splice(first_line..first_line, *b"Connection: close\r\n");
+    Some(answer)
+}
+
+/// Sends a whole answer and closes, so that it arrives.
+fn send(client: &mut ClientSocket, answer: &[u8]) {
+    let deadline = Instant::now() + ANSWER_PATIENCE;
+    let socket = &mut client.socket;
+    let sent = write_by(socket, answer, deadline).and_then(|()| socket.shutdown(Shutdown::Write));
+    if let Err(error) = sent {
+        return log::debug!("client {} lost: {error}", client.peer);
+    }
+    linger(socket);
+}
+
+fn write_by(socket: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        socket.set_write_timeout(Some(left))?;
+        match socket.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn linger(socket: &mut TcpStream) {
+    let deadline = Instant::now() + LINGER;
+    let mut waste = [0; 2048];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match socket.read(&mut waste) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Request heads: read by httparse, vetted, and written anew for tiny_http.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::stream::burst::Framing;
+
+/// Longest request head in bytes.
+pub(crate) const MAX_HEAD: usize = 16 << 10;
+
+/// Longest request body in bytes.
+pub(crate) const MAX_BODY: usize = 64 << 10;
+
+/// Most header lines in a request.
+const MAX_HEADERS: usize = 64;
+
+/// The request headers that rtmpd has a use for; no other reaches tiny_http.
+const FORWARDED: [&str; 10] = [
+    "Host",
+    "Origin",
+    "User-Agent",
+    "Referer",
+    "Authorization",
+    "Accept-Encoding",
+    "If-None-Match",
+    "Access-Control-Request-Method",
+    "Access-Control-Request-Headers",
+    "Access-Control-Request-Private-Network",
+];
+
+/// Names the connection to tiny_http's workers. Clients cannot set it: only [`FORWARDED`] passes.
+pub(crate) const CONNECTION_HEADER: &str = "X-Rtmpd-Connection";
+
+/// Why a request is refused before anybody looks at what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    #[error("not an HTTP request: {0}")]
+    Malformed(httparse::Error),
+    #[error("the request's target must be a path")]
+    Target,
+    #[error("the request's head is longer than {MAX_HEAD} bytes or has more than {MAX_HEADERS} lines")]
+    TooLong,
+    #[error("the request's body length is malformed")]
+    Length,
+    #[error("the request's body is longer than {MAX_BODY} bytes")]
+    BodyTooLong,
+    #[error("requests with Transfer-Encoding are not taken")]
+    TransferEncoding,
+    #[error("only HTTP/1.0 and HTTP/1.1 are spoken here")]
+    Version,
+    #[error("the request was not complete in time")]
+    Timeout,
+}
+
+impl HeadError {
+    pub(crate) fn status(self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::Target | Self::Length => "400 Bad Request",
+            Self::TooLong => "431 Request Header Fields Too Large",
+            Self::BodyTooLong => "413 Content Too Large",
+            Self::TransferEncoding => "501 Not Implemented",
+            Self::Version => "505 HTTP Version Not Supported",
+            Self::Timeout => "408 Request Timeout",
+        }
+    }
+}
+
+/// A request that may be passed on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Vetted {
+    /// How many bytes the head took.
+    pub(crate) head_length: usize,
+    /// How many bytes of body follow it.
+    pub(crate) body_length: usize,
+    /// How a body of unknown length can be sent to this client.
+    pub(crate) framing: Framing,
+    /// The head written anew, without its last, empty line.
+    pub(crate) rewritten: String,
+}
+
+/// Looks at what has been received so far; `None` means that the head is not complete.
+pub(crate) fn vet(received: &[u8]) -> Result<Option<Vetted>, HeadError> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let head_length = match request.parse(received) {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if received.len() < MAX_HEAD => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLong),
+        Err(httparse::Error::Version) => return Err(HeadError::Version),
+        Err(error) => return Err(HeadError::Malformed(error)),
+    };
+    let (method, version) = (request.method.unwrap_or_default(), request.version.unwrap_or_default());
+    let target = origin_form(request.path.unwrap_or_default())?;
+    let body_length = body_length(request.headers)?;
+    let framing = if version == 0 { Framing::Plain } else { Framing::Chunked };
+    let rewritten = rewrite(method, &target, version, request.headers, body_length);
+    Ok(Some(Vetted { head_length, body_length, framing, rewritten }))
+}
+
+/// The target as a path with its query; other characters than ASCII, which some players send, are escaped.
+fn origin_form(target: &str) -> Result<String, HeadError> {
+    const OTHER: &AsciiSet = &CONTROLS.add(b' ');
+    let path = match target.split_once("://") {
+        Some(("http" | "https", rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+        _ => target,
+    };
+    if !path.starts_with('/') && path != "*" {
+        return Err(HeadError::Target);
+    }
+    Ok(utf8_percent_encode(path, OTHER).to_string())
+}
+
+fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, HeadError> {
+    let named =
+        |name: &'static str| headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    if named("Transfer-Encoding").next().is_some() {
+        return Err(HeadError::TransferEncoding);
+    }
+    let mut lengths = named("Content-Length").map(|header| header.value);
+    let Some(value) = lengths.next() else { return Ok(0) };
+    if lengths.any(|other| other != value) || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(HeadError::Length);
+    }
+    // A number too large for the type is too large for us.
+    let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    if length > MAX_BODY { Err(HeadError::BodyTooLong) } else { Ok(length) }
+}
+
+fn rewrite(
+    method: &str,
+    target: &str,
+    version: u8,
+    headers: &[httparse::Header<'_>],
+    body_length: usize,
+) -> String {
+    let mut head = format!("{method} {target} HTTP/1.{version}\r\nConnection: close\r\n");
+    for name in FORWARDED {
+        let value =
+            headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
+        // tiny_http takes nothing but ASCII.
+        if let Some(value) =
+            value.filter(|value| value.is_ascii()).and_then(|value| std::str::from_utf8(value).ok())
+        {
+            let _infallible = write!(head, "{name}: {value}\r\n");
+        }
+    }
+    if body_length > 0 {
+        let _infallible = write!(head, "Content-Length: {body_length}\r\n");
+    }
+    head
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn vetted(request: &str) -> Vetted {
+        vet(request.as_bytes()).unwrap().unwrap()
+    }
+
+    fn error(request: &str) -> HeadError {
+        vet(request.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn a_head_is_rewritten_with_what_is_of_use() {
+        let request = "GET /live/cam1.flv?x=1 HTTP/1.1\r\nhost: h\r\nRange: bytes=0-\r\nConnection: keep-alive\r\n\
+                       X-Rtmpd-Connection: 1\r\nUser-Agent: \u{fc}\r\norigin: http://o\r\n\r\nrest";
+        let head = vetted(request);
+        assert_eq!(
+            head.rewritten,
+            "GET /live/cam1.flv?x=1 HTTP/1.1\r\nConnection: close\r\nHost: h\r\nOrigin: http://o\r\n"
+        );
+        assert_eq!((head.head_length, head.body_length), (request.len() - 4, 0));
+        assert_eq!(head.framing, Framing::Chunked);
+        assert_eq!(vetted("GET / HTTP/1.0\r\n\r\n").framing, Framing::Plain);
+    }
+
+    #[test]
+    fn every_split_is_incomplete_until_the_end() {
+        let request = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n";
+        for end in 0..request.len() {
+            assert_eq!(vet(&request[..end]), Ok(None), "{end}");
+        }
+        assert_eq!(vet(request).unwrap().unwrap().body_length, 5);
+    }
+
+    #[test]
+    fn targets_become_paths() {
+        assert!(vetted("GET http://h:1/a?b HTTP/1.1\r\n\r\n").rewritten.starts_with("GET /a?b HTTP/1.1\r\n"));
+        assert!(vetted("GET http://h HTTP/1.1\r\n\r\n").rewritten.starts_with("GET / HTTP/1.1\r\n"));
+        assert!(vetted("OPTIONS * HTTP/1.1\r\n\r\n").rewritten.starts_with("OPTIONS * HTTP/1.1\r\n"));
+        assert_eq!(error("CONNECT h:443 HTTP/1.1\r\n\r\n"), HeadError::Target);
+        assert_eq!(error("GET live HTTP/1.1\r\n\r\n"), HeadError::Target);
+    }
+
+    #[test]
+    fn what_rtmpd_never_needs_is_refused() {
+        assert_eq!(error("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), HeadError::Version);
+        assert_eq!(error("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), HeadError::TransferEncoding);
+        for (length, expected) in [
+            ("100000000000", HeadError::BodyTooLong),
+            ("99999999999999999999999999", HeadError::BodyTooLong),
+            ("65537", HeadError::BodyTooLong),
+            ("-1", HeadError::Length),
+            ("+5", HeadError::Length),
+            ("5, 5", HeadError::Length),
+            ("", HeadError::Length),
+            ("5\r\nContent-Length: 6", HeadError::Length),
+        ] {
+            assert_eq!(
+                error(&format!("GET / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n")),
+                expected,
+                "{length}"
+            );
+        }
+        assert_eq!(vetted("GET / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n").body_length, MAX_BODY);
+        assert!(matches!(vet(b"\x16\x03\x01\x02\0\x01"), Err(HeadError::Malformed(_))));
+        assert!(matches!(vet(b"GET / HTTP/1.1\r\nA: \x01\r\n\r\n"), Err(HeadError::Malformed(_))));
+    }
+
+    #[test]
+    fn heads_are_bounded_at_the_edge() {
+        let line = "GET / HTTP/1.1\r\nA: ";
+        let longest = format!("{line}{}\r\n\r\n", "x".repeat(MAX_HEAD - line.len() - 4));
+        assert_eq!(vetted(&longest).head_length, MAX_HEAD);
+        assert_eq!(
+            error(&format!("{line}{}\r\n\r\n", "x".repeat(MAX_HEAD - line.len() - 3))),
+            HeadError::TooLong
+        );
+        assert_eq!(error(&format!("{line}{}", "x".repeat(MAX_HEAD - line.len()))), HeadError::TooLong);
+        let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
+        vetted(&lines(MAX_HEADERS));
+        assert_eq!(error(&lines(MAX_HEADERS + 1)), HeadError::TooLong);
+    }
+}

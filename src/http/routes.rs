@@ -1,0 +1,211 @@
+//! What a request asks for, from its method and target alone.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use crate::media::StreamName;
+
+/// Longest time that a request may ask to wait for a stream.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The path of the default stream, or of the one that the query names.
+const MEDIA_PATH: &str = "/service/httpflv";
+
+const MEDIA_SUFFIX: &str = ".flv";
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// A live stream.
+    Live { name: StreamName, wait: Option<Duration> },
+    /// An embedded file: its index in the list.
+    Asset(&'static str),
+    /// Whether the server is well.
+    Health,
+    /// OPTIONS.
+    Options,
+}
+
+/// Why a request gets no route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RouteError {
+    NotFound,
+    BadRequest(String),
+    MethodNotAllowed,
+}
+
+/// The methods that everything here answers.
+pub(crate) const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
+/// Whether an answer to this target belongs to media, which pages of other origins may read.
+pub(crate) fn is_media(target: &str) -> bool {
+    let path = split_target(target).0;
+    path.ends_with(MEDIA_SUFFIX) || path == MEDIA_PATH
+}
+
+/// Finds the route of a request. `assets` are the paths of the embedded files.
+pub(crate) fn route(
+    method: &str,
+    target: &str,
+    mut assets: impl Iterator<Item = &'static str>,
+) -> Result<Route, RouteError> {
+    let (path, query) = split_target(target);
+    match method {
+        "OPTIONS" => return Ok(Route::Options),
+        "GET" | "HEAD" => {}
+        _ => return Err(RouteError::MethodNotAllowed),
+    }
+    if path == "/healthz" {
+        return Ok(Route::Health);
+    }
+    if let Some(asset) = assets.find(|asset| *asset == path) {
+        return Ok(Route::Asset(asset));
+    }
+    let query = Query::parse(query)?;
+    let name = if path == MEDIA_PATH {
+        name(query.app.as_deref().unwrap_or_default(), query.stream.as_deref().unwrap_or_default())?
+    } else {
+        let path = decode(path)?;
+        name("", path.strip_suffix(MEDIA_SUFFIX).ok_or(RouteError::NotFound)?)?
+    };
+    Ok(Route::Live { name, wait: query.wait })
+}
+
+fn name(app: &str, stream: &str) -> Result<StreamName, RouteError> {
+    if [app, stream].iter().any(|text| text.contains('?')) {
+        return Err(RouteError::BadRequest("a stream name has no question mark".into()));
+    }
+    StreamName::new(app, stream).map_err(|error| RouteError::BadRequest(error.to_string()))
+}
+
+fn split_target(target: &str) -> (&str, &str) {
+    let target = target.split_once('#').map_or(target, |(target, _)| target);
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// The parameters that a media request may have. Others are passed over: players and proxies add their own.
+#[derive(Debug, Default)]
+struct Query {
+    app: Option<String>,
+    stream: Option<String>,
+    wait: Option<Duration>,
+}
+
+impl Query {
+    fn parse(query: &str) -> Result<Self, RouteError> {
+        let mut parsed = Self::default();
+        for pair in query.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match key {
+                "app" => parsed.app = Some(decode(&value.replace('+', " "))?),
+                "stream" => parsed.stream = Some(decode(&value.replace('+', " "))?),
+                "wait" => parsed.wait = Some(wait(value)?),
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+fn wait(value: &str) -> Result<Duration, RouteError> {
+    let seconds = value.parse().ok().map(Duration::from_secs).filter(|wait| *wait <= MAX_WAIT);
+    seconds
+        .ok_or_else(|| RouteError::BadRequest(format!("wait takes seconds from 0 to {}", MAX_WAIT.as_secs())))
+}
+
+/// Undoes percent-encoding, once and strictly.
+fn decode(text: &str) -> Result<String, RouteError> {
+    let bytes = text.as_bytes();
+    let broken = |at: usize| {
+        let digits = bytes.get(at + 1..at + 3);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if bytes.iter().enumerate().any(|(at, &byte)| byte == b'%' && broken(at)) {
+        return Err(RouteError::BadRequest("a percent sign must be followed by two hexadecimal digits".into()));
+    }
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| RouteError::BadRequest("the path must be UTF-8".into()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn get(target: &str) -> Result<Route, RouteError> {
+        route("GET", target, ["/", "/resource/httpflv"].into_iter())
+    }
+
+    fn live(name: &str) -> Result<Route, RouteError> {
+        Ok(Route::Live { name: StreamName::new("", name).unwrap(), wait: None })
+    }
+
+    #[test]
+    fn streams_are_found_by_path_and_by_query() {
+        for (target, name) in [
+            ("/live/cam1.flv", "live/cam1"),
+            ("/live/cam1.flv?token=x", "live/cam1"),
+            ("/live.flv", "live"),
+            ("/a/b/c.flv", "a/b/c"),
+            ("//live//cam1.flv", "live/cam1"),
+            ("/live/K%C3%BCche%201.flv", "live/Küche 1"),
+            ("/live/100%25.flv", "live/100%"),
+            ("/service/httpflv", ""),
+            ("/service/httpflv?app=live&stream=cam1", "live/cam1"),
+            ("/service/httpflv?port=1935&app=live+x&stream=a%2Fb", "live x/a/b"),
+            ("/service/httpflv?stream=s", "s"),
+            ("/.flv", ""),
+        ] {
+            assert_eq!(get(target), live(name), "{target}");
+        }
+    }
+
+    #[test]
+    fn waits_are_taken_within_their_limit() {
+        for (target, seconds) in [("/a.flv?wait=0", 0), ("/a.flv?wait=60", 60)] {
+            let wait = Some(Duration::from_secs(seconds));
+            assert_eq!(get(target), Ok(Route::Live { name: StreamName::new("a", "").unwrap(), wait }));
+        }
+        for target in ["/a.flv?wait=61", "/a.flv?wait=-1", "/a.flv?wait=x", "/a.flv?wait="] {
+            assert!(
+                matches!(get(target), Err(RouteError::BadRequest(why)) if why.contains("0 to 60")),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_paths_are_named() {
+        for target in [
+            "/live/../cam1.flv",
+            "/live/%2e%2e/cam1.flv",
+            "/live/%2E%2E%2Fx.flv",
+            "/live/%00.flv",
+            "/live/%zz.flv",
+            "/live/%f.flv",
+            "/live/%",
+            "/live/%FF.flv",
+            "/live/a%3Fb.flv",
+            "/live/%0d%0aX.flv",
+            "/service/httpflv?app=..",
+            "/service/httpflv?stream=%0A",
+        ] {
+            assert!(matches!(get(target), Err(RouteError::BadRequest(_))), "{target}: {:?}", get(target));
+        }
+    }
+
+    #[test]
+    fn the_rest_is_pages_health_or_nothing() {
+        assert_eq!(get("/"), Ok(Route::Asset("/")));
+        assert_eq!(get("/resource/httpflv?app=a"), Ok(Route::Asset("/resource/httpflv")));
+        assert_eq!(get("/healthz"), Ok(Route::Health));
+        assert_eq!(get("/live/cam1"), Err(RouteError::NotFound));
+        assert_eq!(get("/favicon.ico"), Err(RouteError::NotFound));
+        assert_eq!(route("POST", "/a.flv", [].into_iter()), Err(RouteError::MethodNotAllowed));
+        assert_eq!(route("OPTIONS", "*", [].into_iter()), Ok(Route::Options));
+        assert!(
+            is_media("/a.flv?x") && is_media("/service/httpflv?x") && !is_media("/") && !is_media("/x?a.flv")
+        );
+    }
+}

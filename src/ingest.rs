@@ -1,0 +1,96 @@
+//! RTMP connections: a listener, and one thread for each publisher that moves bytes between its socket, its
+//! [`Session`](crate::rtmp::session::Session) and its stream.
+
+mod connection;
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::connection::Connection;
+use crate::admission::{Admission, Permit};
+use crate::config::{Limits, Takeover, Timeouts};
+use crate::listener::{Listener, Occasional, Stopper};
+use crate::stream::registry::Registry;
+use crate::threads::Threads;
+
+/// The RTMP side of a server.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    stopper: Stopper,
+    threads: Threads,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    registry: Arc<Registry>,
+    takeover: Takeover,
+    timeouts: Timeouts,
+    stopper: Stopper,
+    /// Where players belong, for those who try to play over RTMP.
+    http_port: u16,
+}
+
+impl Ingest {
+    /// Starts accepting publishers.
+    pub(crate) fn start(
+        listener: Listener,
+        registry: Arc<Registry>,
+        takeover: Takeover,
+        limits: &Limits,
+        timeouts: Timeouts,
+        http_port: u16,
+    ) -> io::Result<Self> {
+        let stopper = listener.stopper();
+        let shared = Arc::new(Shared { registry, takeover, timeouts, stopper: stopper.clone(), http_port });
+        let admission = Admission::new(limits.rtmp_connections, limits.rtmp_connections_per_address);
+        let threads = Threads::new();
+        let connections = threads.share();
+        threads.spawn("rtmp-accept", move || accept(listener, &shared, &admission, &connections))?;
+        Ok(Self { stopper, threads })
+    }
+
+    /// Tells every publisher, and lets no new one in.
+    pub(crate) fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    /// Waits for all threads; returns whether they ended by `deadline`.
+    pub(crate) fn join(self, deadline: Instant) -> bool {
+        self.threads.join(deadline)
+    }
+}
+
+fn accept(mut listener: Listener, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &Threads) {
+    let mut refusals = Occasional::default();
+    while let Some((socket, peer)) = listener.accept() {
+        match admission.admit(peer.ip()) {
+            Ok(permit) => begin(socket, peer, permit, shared, threads, &mut refusals),
+            Err(refusal) => {
+                refusals.say(|more| log::warn!("RTMP connection from {peer} refused: {refusal}{more}"));
+                let _already_gone = socket.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+fn begin(
+    socket: TcpStream,
+    peer: SocketAddr,
+    permit: Permit,
+    shared: &Arc<Shared>,
+    threads: &Threads,
+    refusals: &mut Occasional,
+) {
+    let shared = Arc::clone(shared);
+    let body = move || {
+        let _permit = permit;
+        Connection::new(socket, peer, shared).run();
+    };
+    if let Err(error) = threads.spawn(format!("rtmp:{}", peer.port()), body) {
+        refusals
+            .say(|more| log::error!("RTMP connection from {peer} refused: no thread for it: {error}{more}"));
+    }
+}

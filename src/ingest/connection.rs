@@ -1,0 +1,356 @@
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use crate::config::Takeover;
+use crate::media::{StreamName, StreamNameError};
+use crate::rtmp::chunk::ChunkLimits;
+use crate::rtmp::handshake::RANDOM_LENGTH;
+use crate::rtmp::session::{Event, PublishRequest, Session, SessionError};
+use crate::stream::EndReason;
+use crate::stream::live::LiveStream;
+use crate::stream::publication::Publication;
+use crate::stream::registry::PublishError;
+
+/// How long a read waits, so that what is due by time is done while nothing comes.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often a publisher that is held back is looked at.
+const HOLD_TICK: Duration = Duration::from_millis(50);
+
+/// How long a peer may take nothing of what we answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to read on after our last word: closing with unread input would reset the connection, and the
+/// reset would overtake that word.
+const DRAIN: Duration = Duration::from_secs(1);
+
+const READ_BUFFER: usize = 64 << 10;
+
+/// One publisher's connection.
+pub(super) struct Connection {
+    socket: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    started: Instant,
+    last_input: Instant,
+    activity: Activity,
+}
+
+/// What the connection is doing for whom.
+enum Activity {
+    /// No stream has been asked for, or the last one was finished then.
+    None { since: Instant },
+    /// A publish waits for another publisher to prove that it is alive.
+    Held { name: StreamName, client: String, since: Instant, first: Arc<LiveStream> },
+    /// A stream is fed.
+    Publishing(Publication),
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum End {
+    Closed,
+    Lost(io::Error),
+    Protocol(SessionError),
+    TooLate(&'static str),
+    Idle(Duration),
+    Refused(String),
+    Replaced,
+    Shutdown,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        Self { socket, peer, shared, started: now, last_input: now, activity: Activity::None { since: now } }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) fn run(mut self) {
+        let mut random = Box::new([0; RANDOM_LENGTH]);
+        let prepared = getrandom::fill(&mut random[..])
+            .map_err(io::Error::other)
+            .and_then(|()| self.socket.set_nodelay(true))
+            .and_then(|()| self.socket.set_read_timeout(Some(TICK)))
+            .and_then(|()| self.socket.set_write_timeout(Some(WRITE_TIMEOUT)));
+        let mut session = Session::new(ChunkLimits::default(), random);
+        let end = match prepared {
+            Ok(()) => self.serve(&mut session),
+            Err(error) => End::Lost(error),
+        };
+        self.finish(&mut session, &end);
+    }
+
+    /// The loop of [`crate::rtmp`]: read, handle, drain events, write.
+    fn serve(&mut self, session: &mut Session) -> End {
+        let mut buffer = vec![0; READ_BUFFER];
+        loop {
+            match self.receive(session, &mut buffer) {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+            // Whatever follows a publish that is held back waits with it.
+            while !self.is_held()
+                && let Some(event) = session.poll_event()
+            {
+                if let Err(end) = self.handle(event, session) {
+                    return end;
+                }
+            }
+            if let Err(error) = self.socket.write_all(&session.take_output()) {
+                return End::Lost(error);
+            }
+            if let Err(end) = self.tick(session) {
+                return end;
+            }
+        }
+    }
+
+    fn receive(&mut self, session: &mut Session, buffer: &mut [u8]) -> Result<(), End> {
+        if self.is_held() {
+            // Not reading holds the publisher back; what it has sent already waits in the socket.
+            std::thread::sleep(HOLD_TICK);
+            return self.try_held_again(session);
+        }
+        match self.socket.read(buffer) {
+            Ok(0) => Err(End::Closed),
+            Ok(count) => {
+                self.last_input = Instant::now();
+                session.handle_input(&buffer[..count]).map_err(End::Protocol)
+            }
+            Err(error) if is_timeout(&error) => Ok(()),
+            Err(error) => Err(End::Lost(error)),
+        }
+    }
+
+    fn handle(&mut self, event: Event, session: &mut Session) -> Result<(), End> {
+        match event {
+            Event::Packet(packet) => {
+                if let Activity::Publishing(publication) = &mut self.activity {
+                    publication.push(packet, Instant::now());
+                }
+                Ok(())
+            }
+            Event::PublishRequested(request) => self.publish(request, session),
+            Event::PublishFinished => {
+                self.end_publication(EndReason::Unpublished, &"finished by the publisher");
+                Ok(())
+            }
+            Event::PlayRequested { app, name } => {
+                let path =
+                    StreamName::new(&app, &name).map(|name| name.as_str().to_owned()).unwrap_or_default();
+                let port = self.shared.http_port;
+                let cure = format!("This server plays over HTTP-FLV, not RTMP: port {port}, path /{path}.flv");
+                session.reject("NetStream.Play.Failed", &cure);
+                Err(End::Refused(format!("wants to play {path:?} over RTMP, which is for publishing here")))
+            }
+        }
+    }
+
+    fn publish(&mut self, request: PublishRequest, session: &mut Session) -> Result<(), End> {
+        match StreamName::new(&request.app, &request.name) {
+            Ok(name) => self.try_publish(name, request.client, session, None),
+            Err(error) => Err(refuse_name(error, session)),
+        }
+    }
+
+    /// Begins to feed `name`, or is held back by the one who does. `held` says by whom and since when already.
+    fn try_publish(
+        &mut self,
+        name: StreamName,
+        client: String,
+        session: &mut Session,
+        held: Option<(Instant, Arc<LiveStream>)>,
+    ) -> Result<(), End> {
+        let now = Instant::now();
+        let first = match self.shared.registry.publish(&name, &describe(self.peer, &client), now) {
+            Ok(publication) => {
+                log::info!("publisher {} publishes {name}", describe(self.peer, &client));
+                session.accept_publish();
+                self.activity = Activity::Publishing(publication);
+                return Ok(());
+            }
+            Err(PublishError::Closed) => return Err(End::Shutdown),
+            Err(PublishError::Busy(first)) => first,
+        };
+        let since = match held {
+            // The one who was there when this began: another one that came since is as good a reason to wait.
+            Some((since, known)) if Arc::ptr_eq(&known, &first) => since,
+            _ => now,
+        };
+        let waited = now.saturating_duration_since(since);
+        let decision = match self.shared.takeover {
+            Takeover::Reject => Decision::Refuse,
+            Takeover::Takeover => Decision::Replace,
+            Takeover::IfSilent => match first.silence(now) {
+                silence if silence < waited => Decision::Refuse,
+                silence if silence >= self.shared.timeouts.silence => Decision::Replace,
+                _ => Decision::Hold,
+            },
+        };
+        match decision {
+            Decision::Refuse => {
+                session
+                    .reject("NetStream.Publish.BadName", &format!("Stream {name} is being published already."));
+                Err(End::Refused(format!("{name} is being published already by {}", first.publisher)))
+            }
+            Decision::Replace => {
+                log::warn!("publisher {} takes {name} over from {}", self.peer, first.publisher);
+                self.shared.registry.end(&first, EndReason::Replaced);
+                self.try_publish(name, client, session, None)
+            }
+            Decision::Hold => {
+                if waited.is_zero() {
+                    log::info!("publisher {} waits for {name}, which {} publishes", self.peer, first.publisher);
+                }
+                self.activity = Activity::Held { name, client, since, first };
+                Ok(())
+            }
+        }
+    }
+
+    /// Does what is due by time.
+    fn tick(&mut self, session: &mut Session) -> Result<(), End> {
+        let now = Instant::now();
+        if self.shared.stopper.is_stopped() {
+            session.close("The server is shutting down.");
+            return Err(End::Shutdown);
+        }
+        let timeouts = &self.shared.timeouts;
+        match &mut self.activity {
+            Activity::None { since } => {
+                if now.saturating_duration_since(*since) >= timeouts.publish {
+                    return Err(End::TooLate(if session.is_connected() {
+                        "no publish command"
+                    } else {
+                        "no connect command"
+                    }));
+                }
+            }
+            Activity::Held { .. } => {}
+            Activity::Publishing(publication) => {
+                publication.tick(now);
+                if let Some(reason) = publication.live().ended() {
+                    session.close(&format!("The stream was ended: {reason}."));
+                    return Err(if reason == EndReason::Shutdown { End::Shutdown } else { End::Replaced });
+                }
+                if now.saturating_duration_since(self.last_input) >= timeouts.idle_publisher {
+                    session.close("Nothing was received for too long.");
+                    return Err(End::Idle(timeouts.idle_publisher));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_held_again(&mut self, session: &mut Session) -> Result<(), End> {
+        let nothing = Activity::None { since: Instant::now() };
+        if let Activity::Held { name, client, since, first } = std::mem::replace(&mut self.activity, nothing) {
+            self.last_input = Instant::now();
+            self.try_publish(name, client, session, Some((since, first)))?;
+        }
+        Ok(())
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(self.activity, Activity::Held { .. })
+    }
+
+    fn end_publication(&mut self, reason: EndReason, why: &dyn fmt::Display) {
+        let nothing = Activity::None { since: Instant::now() };
+        if let Activity::Publishing(publication) = std::mem::replace(&mut self.activity, nothing) {
+            let live = Arc::clone(publication.live());
+            publication.finish(reason);
+            let seconds = live.uptime(Instant::now()).as_secs_f64();
+            log::info!(
+                "publisher {} left {}: {why}; {} bytes in {seconds:.1} s",
+                self.peer,
+                live.name,
+                live.bytes()
+            );
+        }
+    }
+
+    /// Says the last words, in the log and to the peer.
+    fn finish(mut self, session: &mut Session, end: &End) {
+        if matches!(self.activity, Activity::Publishing(_)) {
+            let reason = match end {
+                End::Replaced => EndReason::Replaced,
+                End::Shutdown => EndReason::Shutdown,
+                _ => EndReason::PublisherLost,
+            };
+            self.end_publication(reason, end);
+        } else {
+            self.log_without_stream(session, end);
+        }
+        let unsent = session.take_output();
+        if self.socket.write_all(&unsent).is_err() || self.socket.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        if !matches!(end, End::Closed | End::Lost(_)) {
+            self.drain();
+        }
+    }
+
+    fn log_without_stream(&self, session: &Session, end: &End) {
+        let (peer, seconds) = (self.peer, self.started.elapsed().as_secs_f64());
+        match end {
+            // Health checks and port scanners come and go; those who published have been logged.
+            End::Closed | End::Lost(_) => log::debug!("RTMP connection from {peer} ended: {end}"),
+            End::TooLate(_) if !session.has_input() => log::info!("RTMP connection from {peer} sent nothing"),
+            _ => log::warn!("RTMP connection from {peer} refused after {seconds:.1} s: {end}"),
+        }
+    }
+
+    fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN;
+        let mut waste = [0; 4096];
+        while Instant::now() < deadline {
+            match self.socket.read(&mut waste) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if is_timeout(&error) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+enum Decision {
+    Refuse,
+    Hold,
+    Replace,
+}
+
+fn refuse_name(error: StreamNameError, session: &mut Session) -> End {
+    session.reject("NetStream.Publish.BadName", &format!("Not a stream name: {error}."));
+    End::Refused(error.to_string())
+}
+
+fn describe(peer: SocketAddr, client: &str) -> String {
+    if client.is_empty() { peer.to_string() } else { format!("{peer} ({client})") }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("connection closed by the publisher"),
+            Self::Lost(error) => write!(f, "connection lost: {error}"),
+            Self::Protocol(error) => error.fmt(f),
+            Self::TooLate(what) => write!(f, "{what} in time"),
+            Self::Idle(time) => write!(f, "nothing received for {} s", time.as_secs()),
+            Self::Refused(why) => f.write_str(why),
+            Self::Replaced => f.write_str("another publisher took over"),
+            Self::Shutdown => f.write_str("server shutdown"),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A public listening socket that can be told to stop, and that no error ends.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many connections the kernel may hold for us: a storm of joins must not wait for a second try.
+const BACKLOG: i32 = 4096;
+
+/// First and longest pause after a failed accept (out of descriptors, most likely).
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+const LISTENER: Token = Token(0);
+const WAKE: Token = Token(1);
+
+/// Accepts connections until it is stopped.
+pub(crate) struct Listener {
+    listener: TcpListener,
+    poll: Poll,
+    stopper: Stopper,
+    events: Events,
+    errors: Occasional,
+    pause: Duration,
+}
+
+/// Ends a [`Listener`]'s [`accept`](Listener::accept) from another thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Stopper {
+    stopped: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            log::error!("cannot wake a listener to stop it: {error}");
+        }
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+impl Listener {
+    /// Listens on `address`. The IPv6 wildcard listens on IPv4, too, and falls back to it alone.
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let bound = match bind(address) {
+            Err(error) if address.ip().is_unspecified() && address.is_ipv6() && !is_final(&error) => {
+                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+            }
+            other => other,
+        };
+        let mut listener = TcpListener::from_std(bound?);
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let stopper = Stopper { stopped: Arc::default(), waker };
+        let errors = Occasional::default();
+        Ok(Self { listener, poll, stopper, events: Events::with_capacity(8), errors, pause: BACK_OFF.0 })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub(crate) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Waits for the next connection; `None` once stopped. The socket is a blocking one.
+    pub(crate) fn accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        while !self.stopper.is_stopped() {
+            let accepted = self.listener.accept().and_then(|(socket, peer)| {
+                let socket = TcpStream::from(socket);
+                socket.set_nonblocking(false)?;
+                Ok((socket, peer))
+            });
+            match accepted {
+                Ok(connection) => {
+                    self.pause = BACK_OFF.0;
+                    return Some(connection);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(None),
+                Err(error) => self.back_off(&error),
+            }
+        }
+        None
+    }
+
+    /// Some errors concern one connection that is gone already; others will pass when something is closed.
+    fn back_off(&mut self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        self.errors.say(|left_out| log::error!("cannot accept a connection, trying again: {error}{left_out}"));
+        self.wait(Some(self.pause));
+        self.pause = (self.pause * 2).min(BACK_OFF.1);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) {
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            log::error!("cannot wait for connections: {error}");
+            std::thread::sleep(BACK_OFF.1);
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // Unix: a restart must not wait for old connections to time out. Elsewhere the option means something else.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether trying IPv4 instead cannot help.
+fn is_final(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+}
+
+/// Says something at most once a second, and how often it was left out meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Occasional {
+    last: Option<Instant>,
+    left_out: u32,
+}
+
+impl Occasional {
+    /// `say` gets a text to append: empty, or how often it was left out.
+    pub(crate) fn say(&mut self, say: impl FnOnce(&str)) {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1)) {
+            self.left_out += 1;
+            return;
+        }
+        let left_out = match std::mem::take(&mut self.left_out) {
+            0 => String::new(),
+            count => format!(" (and {count} more like it)"),
+        };
+        self.last = Some(now);
+        say(&left_out);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_until_stopped() {
+        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (address, stopper) = (listener.address().unwrap(), listener.stopper());
+        let client = TcpStream::connect(address).unwrap();
+        let (_, peer) = listener.accept().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        let waiting = std::thread::spawn(move || listener.accept().is_none());
+        stopper.stop();
+        assert!(waiting.join().unwrap());
+    }
+
+    #[test]
+    fn the_wildcard_takes_both_families() {
+        let mut listener = Listener::bind("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.address().unwrap().port();
+        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(listener.accept().unwrap().1.ip().to_canonical().is_loopback());
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error() {
+        let first = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let second = Listener::bind(first.address().unwrap());
+        assert_eq!(second.err().unwrap().kind(), io::ErrorKind::AddrInUse);
+    }
+}

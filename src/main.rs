@@ -1,0 +1,112 @@
+//! The binary: flags, signals, and the only exit codes.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::Arg::{Long, Short, Value};
+use rtmpd::config::SETTINGS;
+use rtmpd::{Config, Server};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// How long a shutdown may take; the contract is five seconds, process start and end included.
+const SHUTDOWN: Duration = Duration::from_millis(4_500);
+
+const USAGE_ERROR: u8 = 2;
+
+/// What the command line asks for.
+enum Request {
+    Run(Box<Config>),
+    Print(String),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match parse(lexopt::Parser::from_env()) {
+        Ok(Request::Run(config)) => match run(*config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&*error, ExitCode::FAILURE),
+        },
+        Ok(Request::Print(text)) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => fail(&*error, ExitCode::from(USAGE_ERROR)),
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
+    eprintln!("rtmpd: {error}");
+    code
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn parse(mut arguments: lexopt::Parser) -> Result<Request, Failure> {
+    let mut config = Config::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Request::Print(help())),
+            Long("version") | Short('V') => {
+                return Ok(Request::Print(concat!("rtmpd ", env!("CARGO_PKG_VERSION"), "\n").into()));
+            }
+            Long(name) => {
+                let name = name.to_owned();
+                // An unknown option is named as such before its value is missed.
+                if !SETTINGS.iter().any(|setting| setting.name == name) {
+                    config.set(&name, "")?;
+                }
+                let value = arguments.value()?.into_string().map_err(|_| format!("--{name} takes UTF-8"))?;
+                config.set(&name, &value)?;
+            }
+            Short(letter) => return Err(format!("unknown option -{letter}; see rtmpd --help").into()),
+            Value(value) => return Err(format!("unexpected {value:?}; see rtmpd --help").into()),
+        }
+    }
+    Ok(Request::Run(Box::new(config)))
+}
+
+fn help() -> String {
+    let mut help = String::from(
+        "rtmpd: live streams in over RTMP, out as HTTP-FLV\n\n\
+         Usage: rtmpd [--OPTION VALUE]...\n\n\
+         Publish   ffmpeg -re -i video.mp4 -c copy -f flv rtmp://127.0.0.1/live/cam1\n\
+         Watch     http://127.0.0.1:8090/resource/httpflv?app=live&stream=cam1\n\
+         Play      ffplay http://127.0.0.1:8090/live/cam1.flv\n\n\
+         Options:\n",
+    );
+    for setting in SETTINGS {
+        let _infallible = write!(help, "  --{} {}\n        {}\n", setting.name, setting.value, setting.help);
+    }
+    help.push_str(
+        "  -h, --help\n        show this\n  -V, --version\n        show the version\n\n\
+         Environment:\n  RUST_LOG\n        what to log: error, warn, info, debug, trace, or MODULE=LEVEL,... [default: info]\n",
+    );
+    help
+}
+
+fn run(config: Config) -> Result<(), Failure> {
+    // Before anything is opened; the library then fits its caps on connections to the limit.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        log::warn!("cannot raise the limit on open descriptors: {error}");
+    }
+    // Before the server starts: a signal that comes while it does must not be lost.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let server = Server::builder().config(config).start()?;
+    let mut stdout = io::stdout();
+    writeln!(stdout, "rtmp://{}\nhttp://{}", server.rtmp_addr(), server.http_addr())?;
+    stdout.flush()?;
+    let first = signals.forever().next();
+    log::info!("shutting down on {}", if first == Some(SIGINT) { "SIGINT" } else { "SIGTERM" });
+    std::thread::Builder::new().name("second-signal".into()).spawn(move || {
+        if signals.forever().next().is_some() {
+            std::process::exit(1);
+        }
+    })?;
+    if let Err(error) = server.shutdown(SHUTDOWN) {
+        log::warn!("{error}");
+    }
+    Ok(())
+}

@@ -1,0 +1,369 @@
+//! One client's conversation with the server, from the first byte to the last.
+//!
+//! The session takes commands in any order and with any transaction number, because encoders differ in both,
+//! and answers each as its client waits for it. It asks before it accepts: a publish becomes an
+//! [`Event::PublishRequested`], and only [`Session::accept_publish`] tells the client that it may begin.
+
+mod replies;
+
+use std::collections::VecDeque;
+
+use self::replies::Replies;
+use super::chunk::{ChunkError, ChunkLimits, ChunkReader};
+use super::command::{Command, Level};
+use super::handshake::{Handshake, HandshakeError, RANDOM_LENGTH};
+use super::message::{Message, MessageType, UserControl};
+use crate::amf0::{Amf0Error, Value};
+use crate::bytes::Reader;
+use crate::media::{Packet, PacketKind};
+
+/// How many bytes each side may send before it expects an acknowledgement (section 5.4.4).
+const WINDOW: u32 = 2_500_000;
+
+/// Longest app with its query in bytes.
+pub const MAX_APP: usize = 1024;
+
+/// Longest name with its query in bytes: stream keys carry signed tokens.
+pub const MAX_NAME: usize = 4096;
+
+/// Most NetStreams that one client may create.
+pub const MAX_NET_STREAMS: u32 = 64;
+
+/// What a client asks for or gives.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The client wants to publish and waits for [`Session::accept_publish`] or [`Session::reject`].
+    PublishRequested(PublishRequest),
+    /// A packet of the accepted stream.
+    Packet(Packet),
+    /// The client ended its publication in good order; it may begin another.
+    PublishFinished,
+    /// The client wants to play; there is only [`Session::reject`] for it.
+    PlayRequested {
+        /// The app, as sent.
+        app: String,
+        /// The stream's name, as sent.
+        name: String,
+    },
+}
+
+/// Who wants to publish what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishRequest {
+    /// The app, as sent, with its query.
+    pub app: String,
+    /// The stream's name, as sent, with its query.
+    pub name: String,
+    /// What the client calls itself (`flashVer`), or empty.
+    pub client: String,
+}
+
+/// Why a session cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The peer does not speak plain RTMP.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The chunk stream is broken or beyond a limit.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// A command cannot be decoded.
+    #[error("bad command: {0}")]
+    Command(#[from] Amf0Error),
+    /// Anything but `connect` as the first command.
+    #[error("peer sent a command before connect")]
+    NotConnected,
+    /// App or name is longer than [`MAX_APP`] or [`MAX_NAME`].
+    #[error("peer sent an app longer than {MAX_APP} or a stream name longer than {MAX_NAME} bytes")]
+    NameTooLong,
+}
+
+/// The server's side of one client's session.
+#[derive(Debug)]
+pub struct Session {
+    handshake: Option<Handshake>,
+    reader: ChunkReader,
+    replies: Replies,
+    events: VecDeque<Event>,
+    stage: Stage,
+    app: String,
+    client: String,
+    net_streams: u32,
+    acknowledge: Acknowledge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing but `connect` is expected.
+    Greeting,
+    Connected,
+    /// A publish (or a play) waits for its answer.
+    Asked {
+        stream_id: u32,
+    },
+    Publishing {
+        stream_id: u32,
+    },
+    /// An error has been sent; input is no longer looked at.
+    Closing,
+}
+
+/// When to acknowledge (section 5.4.3): at every half window, so that a sender never stalls on it.
+#[derive(Debug)]
+struct Acknowledge {
+    /// Bytes since the first, wrapping.
+    received: u32,
+    last_sent: u32,
+    window: u32,
+}
+
+impl Session {
+    /// A session whose peer has sent nothing yet. `random` goes into the handshake.
+    pub fn new(limits: ChunkLimits, random: Box<[u8; RANDOM_LENGTH]>) -> Self {
+        Self {
+            handshake: Some(Handshake::new(random)),
+            reader: ChunkReader::new(limits),
+            replies: Replies::default(),
+            events: VecDeque::new(),
+            stage: Stage::Greeting,
+            app: String::new(),
+            client: String::new(),
+            net_streams: 0,
+            acknowledge: Acknowledge { received: 0, last_sent: 0, window: WINDOW },
+        }
+    }
+
+    /// Takes bytes from the peer, all of them.
+    ///
+    /// # Errors
+    /// See [`SessionError`]. After an error the session is over; what [`take_output`](Self::take_output)
+    /// still has for the peer should be written before closing.
+    pub fn handle_input(&mut self, mut input: &[u8]) -> Result<(), SessionError> {
+        if self.stage == Stage::Closing {
+            return Ok(());
+        }
+        self.acknowledge.received = self.acknowledge.received.wrapping_add(input.len() as u32);
+        if let Some(handshake) = &mut self.handshake {
+            if !handshake.read(&mut input, self.replies.output_mut())? {
+                return Ok(());
+            }
+            self.handshake = None;
+        }
+        while let Some(message) = self.reader.read(&mut input)? {
+            self.handle_message(message)?;
+        }
+        if let Some(total) = self.acknowledge.due() {
+            self.replies.acknowledge(total);
+        }
+        Ok(())
+    }
+
+    /// The next thing that the client asks for or gives.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What is to be written to the peer; empty if there is nothing.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(self.replies.output_mut())
+    }
+
+    /// Whether the handshake is over and the client has connected.
+    pub fn is_connected(&self) -> bool {
+        self.stage != Stage::Greeting
+    }
+
+    /// Whether anything has arrived at all.
+    pub fn has_input(&self) -> bool {
+        self.acknowledge.received > 0
+    }
+
+    /// Whether the session is over once the output has been written.
+    pub fn is_closing(&self) -> bool {
+        self.stage == Stage::Closing
+    }
+
+    /// Answers [`Event::PublishRequested`]: the client may send. Without a request this does nothing.
+    pub fn accept_publish(&mut self) {
+        if let Stage::Asked { stream_id } = self.stage {
+            self.replies.user_control(UserControl::StreamBegin { stream_id });
+            self.replies.status(stream_id, Level::Status, "NetStream.Publish.Start", "Publishing has begun.");
+            self.stage = Stage::Publishing { stream_id };
+        }
+    }
+
+    /// Refuses what was asked for, or ends what was accepted, with an error of this code and description.
+    /// The session is then closing.
+    pub fn reject(&mut self, code: &str, description: &str) {
+        let stream_id = match self.stage {
+            Stage::Asked { stream_id } | Stage::Publishing { stream_id } => stream_id,
+            _ => 0,
+        };
+        self.replies.status(stream_id, Level::Error, code, description);
+        self.stage = Stage::Closing;
+    }
+
+    /// Tells the client, in good order, that the server ends the session.
+    pub fn close(&mut self, description: &str) {
+        match self.stage {
+            Stage::Asked { stream_id } | Stage::Publishing { stream_id } => {
+                self.replies.status(stream_id, Level::Status, "NetStream.Unpublish.Success", description);
+            }
+            _ => {}
+        }
+        if self.is_connected() && !self.is_closing() {
+            self.replies.status(0, Level::Status, "NetConnection.Connect.Closed", description);
+        }
+        self.stage = Stage::Closing;
+    }
+
+    fn handle_message(&mut self, message: Message) -> Result<(), SessionError> {
+        match message.message_type {
+            MessageType::COMMAND_AMF0 => self.handle_command(&message.payload, message.stream_id)?,
+            MessageType::COMMAND_AMF3 => {
+                self.handle_command(without_selector(&message.payload), message.stream_id)?;
+            }
+            MessageType::AUDIO => self.handle_packet(PacketKind::Audio, message),
+            MessageType::VIDEO => self.handle_packet(PacketKind::Video, message),
+            MessageType::DATA_AMF0 => self.handle_packet(PacketKind::Data, message),
+            MessageType::DATA_AMF3 => {
+                let payload = without_selector(&message.payload).to_vec();
+                self.handle_packet(PacketKind::Data, Message { payload, ..message });
+            }
+            MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE => {
+                if let Ok(window @ 1..) = Reader::new(&message.payload).u32() {
+                    self.acknowledge.window = window;
+                }
+            }
+            MessageType::USER_CONTROL => {
+                if let Ok(UserControl::PingRequest { timestamp }) = UserControl::decode(&message.payload) {
+                    self.replies.user_control(UserControl::PingResponse { timestamp });
+                }
+            }
+            // Acknowledgements and bandwidth limits are for those who send media; the rest is unknown to us.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Media before the publish is accepted belongs to it: some encoders do not wait for the answer.
+    fn handle_packet(&mut self, kind: PacketKind, message: Message) {
+        let expected = matches!(self.stage, Stage::Asked { .. } | Stage::Publishing { .. });
+        // An empty message says nothing (Enhanced RTMP: silence) and would be no valid FLV tag.
+        if expected && !message.payload.is_empty() {
+            let Message { timestamp, payload, .. } = message;
+            self.events.push_back(Event::Packet(Packet { kind, timestamp, payload }));
+        }
+    }
+
+    fn handle_command(&mut self, payload: &[u8], stream_id: u32) -> Result<(), SessionError> {
+        let command = Command::decode(payload)?;
+        if self.stage == Stage::Greeting && command.name != "connect" {
+            return Err(SessionError::NotConnected);
+        }
+        match command.name.as_str() {
+            "connect" => self.connect(&command)?,
+            "createStream" => self.create_stream(&command),
+            "publish" => self.publish(&command, stream_id)?,
+            "play" => self.play(&command, stream_id)?,
+            "FCPublish" => {
+                self.replies.result(command.transaction, Value::Undefined);
+                self.replies.fc_publish(command.text(0));
+            }
+            "FCUnpublish" | "closeStream" | "deleteStream" => self.finish_publish(&command),
+            "getStreamLength" => self.replies.result(command.transaction, Value::Number(0.0)),
+            // Answers to what we never ask.
+            "_result" | "_error" | "onStatus" => {}
+            // releaseStream, _checkbw and whatever else waits for an answer gets an empty one.
+            _ => self.replies.result(command.transaction, Value::Undefined),
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, command: &Command) -> Result<(), SessionError> {
+        let property =
+            |key| command.object.as_object().and_then(|object| object.get(key)).and_then(Value::as_str);
+        let app = property("app").unwrap_or_default();
+        if app.len() > MAX_APP {
+            return Err(SessionError::NameTooLong);
+        }
+        self.app = app.to_owned();
+        self.client =
+            property("flashVer").unwrap_or_default().chars().filter(|c| !c.is_control()).take(64).collect();
+        if self.stage == Stage::Greeting {
+            self.stage = Stage::Connected;
+            self.replies.prepare_connection(WINDOW);
+        }
+        self.replies.connected(command.transaction);
+        Ok(())
+    }
+
+    fn create_stream(&mut self, command: &Command) {
+        if self.net_streams < MAX_NET_STREAMS {
+            self.net_streams += 1;
+            self.replies.result(command.transaction, Value::Number(f64::from(self.net_streams)));
+        } else {
+            self.replies.error(command.transaction, "NetConnection.Call.Failed", "Too many streams.");
+        }
+    }
+
+    fn publish(&mut self, command: &Command, stream_id: u32) -> Result<(), SessionError> {
+        let name = self.checked_name(command)?;
+        if self.stage != Stage::Connected {
+            let description = "This connection publishes already; use another for another stream.";
+            self.replies.status(stream_id, Level::Error, "NetStream.Publish.BadName", description);
+            return Ok(());
+        }
+        self.stage = Stage::Asked { stream_id };
+        let (app, client) = (self.app.clone(), self.client.clone());
+        self.events.push_back(Event::PublishRequested(PublishRequest { app, name, client }));
+        Ok(())
+    }
+
+    fn play(&mut self, command: &Command, stream_id: u32) -> Result<(), SessionError> {
+        let name = self.checked_name(command)?;
+        self.stage = Stage::Asked { stream_id };
+        self.events.push_back(Event::PlayRequested { app: self.app.clone(), name });
+        Ok(())
+    }
+
+    fn checked_name(&self, command: &Command) -> Result<String, SessionError> {
+        let name = command.text(0);
+        if name.len() > MAX_NAME { Err(SessionError::NameTooLong) } else { Ok(name.to_owned()) }
+    }
+
+    /// FCUnpublish ends the publication already: ffmpeg often resets the connection before its deleteStream.
+    fn finish_publish(&mut self, command: &Command) {
+        if command.name == "FCUnpublish" {
+            self.replies.result(command.transaction, Value::Undefined);
+        }
+        if let Stage::Publishing { stream_id } | Stage::Asked { stream_id } = self.stage {
+            self.stage = Stage::Connected;
+            self.replies.status(
+                stream_id,
+                Level::Status,
+                "NetStream.Unpublish.Success",
+                "Publishing has ended.",
+            );
+            self.events.push_back(Event::PublishFinished);
+        }
+    }
+}
+
+impl Acknowledge {
+    /// The total to acknowledge, once half a window has come in since the last time.
+    fn due(&mut self) -> Option<u32> {
+        let due = self.received.wrapping_sub(self.last_sent) >= (self.window / 2).max(1);
+        due.then(|| {
+            self.last_sent = self.received;
+            self.received
+        })
+    }
+}
+
+/// AMF3 messages begin with a selector byte, 0 for AMF0 values; some senders leave it out.
+fn without_selector(payload: &[u8]) -> &[u8] {
+    payload.strip_prefix(&[0]).unwrap_or(payload)
+}

@@ -1,0 +1,194 @@
+//! The whole server: started, looked at, and shut down.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::delivery::{Delivery, Patience};
+use crate::error::Error;
+use crate::http::Http;
+use crate::ingest::Ingest;
+use crate::listener::Listener;
+use crate::media::StreamName;
+use crate::stream::registry::Registry;
+use crate::stream::{StreamSettings, StreamStatus, Subscription};
+
+/// How much of a shutdown's time viewers have for their last bytes; the rest is for the threads to end.
+const VIEWERS_SHARE: f64 = 0.8;
+
+/// Where a server is set up. See [`Server::builder`].
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    config: Config,
+}
+
+/// A running server. Dropping it shuts the server down as [`shutdown`](Self::shutdown) does, with a deadline
+/// of a second.
+#[derive(Debug)]
+pub struct ServerHandle {
+    rtmp: SocketAddr,
+    http: SocketAddr,
+    registry: Arc<Registry>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    ingest: Ingest,
+    web: Http,
+    delivery: Arc<Delivery>,
+}
+
+/// Not everything had ended by the deadline of a shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("some threads had not ended by the deadline")]
+pub struct ShutdownTimeout;
+
+impl Server {
+    /// A server with default settings: RTMP on port 1935 and HTTP on port 8090 of every address.
+    pub fn builder() -> Self {
+        Self::default()
+    }
+
+    /// Where publishers connect. Port 0 takes any free one; [`ServerHandle::rtmp_addr`] tells which.
+    #[must_use]
+    pub fn rtmp(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.config.rtmp = address.into();
+        self
+    }
+
+    /// Where viewers connect. Port 0 takes any free one; [`ServerHandle::http_addr`] tells which.
+    #[must_use]
+    pub fn http(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.config.http = address.into();
+        self
+    }
+
+    /// All settings at once.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Changes some settings.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Binds both addresses and starts the server's threads.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] if an address cannot be had, [`Error::Start`] if a thread or the like cannot.
+    pub fn start(self) -> Result<ServerHandle, Error> {
+        let mut config = self.config;
+        config.limits = config.limits.within(descriptor_limit());
+        let bind = |protocol, address| {
+            let failed = |source| Error::Bind { protocol, address, source };
+            let listener = Listener::bind(address).map_err(failed)?;
+            let bound = listener.address().map_err(failed)?;
+            Ok((listener, bound))
+        };
+        let (rtmp_listener, rtmp) = bind("RTMP", config.rtmp)?;
+        let (http_listener, http) = bind("HTTP", config.http)?;
+        let registry = Registry::new(stream_settings(&config));
+        let patience = Patience { stall: config.timeouts.viewer_stall, skips: config.limits.viewer_skips };
+        let delivery = Delivery::start(Arc::clone(&registry), config.workers, patience)
+            .map_err(Error::start("the threads that serve viewers"))?;
+        let delivery = Arc::new(delivery);
+        let web = Http::start(http_listener, rtmp, &config, Arc::clone(&registry), Arc::clone(&delivery))?;
+        let (takeover, timeouts) = (config.takeover, config.timeouts.clone());
+        let ingest = Ingest::start(
+            rtmp_listener,
+            Arc::clone(&registry),
+            takeover,
+            &config.limits,
+            timeouts,
+            http.port(),
+        )
+        .map_err(Error::start("the RTMP listener"))?;
+        let running = Some(Running { ingest, web, delivery });
+        Ok(ServerHandle { rtmp, http, registry, running })
+    }
+}
+
+impl ServerHandle {
+    /// The bound address of RTMP.
+    pub fn rtmp_addr(&self) -> SocketAddr {
+        self.rtmp
+    }
+
+    /// The bound address of HTTP.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// All live streams, by name.
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        self.registry.status()
+    }
+
+    /// Subscribes to a live stream; `None` if it is not live, or its first packets have not come yet.
+    pub fn subscribe(&self, name: &StreamName) -> Option<Subscription> {
+        self.registry.joinable(name).map(Subscription::new)
+    }
+
+    /// Ends the server: no one new is let in, publishers are told, viewers get the last chunk of their
+    /// response, and all threads of the server are joined.
+    ///
+    /// # Errors
+    /// [`ShutdownTimeout`] if that was not done within `patience`. What is left then ends on its own, soon.
+    pub fn shutdown(mut self, patience: Duration) -> Result<(), ShutdownTimeout> {
+        match self.running.take() {
+            Some(running) => running.shutdown(&self.registry, patience),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take()
+            && let Err(error) = running.shutdown(&self.registry, Duration::from_secs(1))
+        {
+            log::warn!("shutdown: {error}");
+        }
+    }
+}
+
+impl Running {
+    fn shutdown(self, registry: &Registry, patience: Duration) -> Result<(), ShutdownTimeout> {
+        let now = Instant::now();
+        let (for_viewers, for_all) = (now + patience.mul_f64(VIEWERS_SHARE), now + patience);
+        self.web.stop_accepting();
+        self.ingest.stop();
+        registry.close();
+        // In this order: requests under way become viewers until the web side has ended.
+        let web_ended = self.web.join(for_viewers);
+        let viewers_ended = match Arc::try_unwrap(self.delivery) {
+            Ok(delivery) => delivery.shutdown(for_viewers),
+            Err(_still_used) => false,
+        };
+        let publishers_ended = self.ingest.join(for_all);
+        if web_ended && viewers_ended && publishers_ended { Ok(()) } else { Err(ShutdownTimeout) }
+    }
+}
+
+fn stream_settings(config: &Config) -> StreamSettings {
+    StreamSettings {
+        merge: config.merge,
+        gop_bytes: config.limits.gop_bytes,
+        gop_time: config.limits.gop_time,
+        lag_bytes: config.limits.viewer_lag_bytes,
+        lag_time: config.limits.viewer_lag_time,
+        total_bytes: config.limits.stream_bytes,
+    }
+}
+
+/// How many descriptors this process may have open.
+fn descriptor_limit() -> usize {
+    rlimit::Resource::NOFILE.get_soft().map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}

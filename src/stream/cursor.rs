@@ -1,0 +1,154 @@
+//! Where a viewer stands in a stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::burst::Burst;
+use super::headers::HeaderCache;
+use super::live::EndReason;
+use super::window::Window;
+use crate::flv::tag::{Tracks, file_header};
+
+/// Where a viewer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With the GOP cache: the newest keyframe.
+    Gop,
+    /// With the oldest keyframe that is still there: for those who waited before the stream began.
+    First,
+}
+
+/// A viewer's place in a stream's window.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    place: Place,
+    /// The sequence number of the next burst.
+    next: u64,
+    /// What goes out in front of it.
+    owed: Option<Arc<Burst>>,
+    /// Whether the file header has been given out.
+    has_file_header: bool,
+    /// Which sequence headers have been given out.
+    generation: u32,
+    /// How often the viewer was too far behind and moved on to a keyframe.
+    pub(crate) skips: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Joining(Start),
+    /// The next burst that begins with a keyframe is the one to go on with.
+    AwaitingKeyframe,
+    Running,
+}
+
+/// What lies in front of a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// Bursts, which were given.
+    Bursts,
+    /// Nothing yet.
+    Nothing,
+    /// Nothing, and there will be no more.
+    End(EndReason),
+}
+
+impl Cursor {
+    pub(crate) fn new(start: Start) -> Self {
+        Self {
+            place: Place::Joining(start),
+            next: 0,
+            owed: None,
+            has_file_header: false,
+            generation: 0,
+            skips: 0,
+        }
+    }
+
+    /// Whether the very next thing to send is the burst with this sequence number. Then, and only then, that
+    /// burst may be sent without [`peek`](super::live::LiveStream::peek).
+    pub(crate) fn is_at(&self, sequence: u64) -> bool {
+        self.next == sequence && self.place == Place::Running && self.owed.is_none()
+    }
+
+    /// Whether the viewer has had the burst with this sequence number, or skipped it.
+    pub(crate) fn is_past(&self, sequence: u64) -> bool {
+        self.next > sequence && self.place == Place::Running
+    }
+
+    /// Moves on by one of the bursts that `peek` gave, or the one that [`is_at`](Self::is_at) was true for.
+    pub(crate) fn advance(&mut self) {
+        if self.owed.take().is_none() {
+            self.next += 1;
+        }
+    }
+
+    /// What to send in front of the next burst.
+    pub(super) fn owed(&self) -> Option<&Arc<Burst>> {
+        self.owed.as_ref()
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.place == Place::Running
+    }
+
+    /// Finds the place to go on: after a join, at a keyframe that was awaited, or past a gap that is too wide.
+    /// `prefix` makes what goes in front of a burst.
+    pub(super) fn settle(
+        &mut self,
+        window: &Window,
+        headers: &HeaderCache,
+        tracks: Tracks,
+        now: Instant,
+        prefix: impl FnOnce(&Burst, Option<Tracks>) -> Arc<Burst>,
+    ) {
+        if self.place == Place::Running {
+            if !window.is_too_far_behind(self.next, now) {
+                return;
+            }
+            // Without a newer keyframe to go to, what is still in the window is better than nothing.
+            let nothing_newer = tracks.video && window.gop().is_none_or(|gop| gop <= self.next);
+            if nothing_newer && self.next >= window.first() {
+                return;
+            }
+            self.skips += 1;
+            self.owed = None;
+        }
+        let target = match (tracks.video, self.place) {
+            (true, Place::Joining(Start::First)) => window.first_keyframe(),
+            (true, _) => window.gop().filter(|&gop| gop >= self.next || self.place != Place::AwaitingKeyframe),
+            (false, Place::Joining(Start::First)) => Some(window.first()),
+            (false, _) => Some(window.last_second()),
+        };
+        match target.and_then(|sequence| window.from(sequence).next()) {
+            Some(first) => {
+                self.next = first.sequence;
+                let fresh = !self.has_file_header;
+                if fresh || self.generation != headers.generation {
+                    self.owed = Some(prefix(first, fresh.then_some(tracks)));
+                }
+                self.has_file_header = true;
+                self.generation = headers.generation;
+                self.place = Place::Running;
+            }
+            None => {
+                self.next = window.next();
+                self.place = Place::AwaitingKeyframe;
+            }
+        }
+    }
+}
+
+/// Makes a prefix from the header cache.
+pub(super) fn make_prefix(
+    first: &Burst,
+    fresh: Option<Tracks>,
+    headers: &HeaderCache,
+    tracks: Tracks,
+) -> Burst {
+    Burst::prefix(first, fresh.map(file_header), &headers.packets(tracks, first.timestamp))
+}

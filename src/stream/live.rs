@@ -1,0 +1,350 @@
+//! A stream that is being published.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use super::StreamSettings;
+use super::burst::Burst;
+use super::cursor::{Ahead, Cursor, make_prefix};
+use super::headers::{Change, HeaderCache};
+use super::window::{Budget, Window};
+use crate::flv::audio::AudioTagHeader;
+use crate::flv::metadata::Metadata;
+use crate::flv::tag::Tracks;
+use crate::flv::video::VideoTagHeader;
+use crate::media::{PacketKind, StreamName};
+
+/// Tells streams of the same name apart.
+pub(crate) type StreamId = u64;
+
+/// How old a stream is before its window keeps only the GOP cache while it has no viewers: those who waited
+/// for it are about to join, and are to miss nothing.
+const JOIN_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The publisher ended it in good order.
+    Unpublished,
+    /// The publisher's connection was lost, or broke a rule.
+    PublisherLost,
+    /// Another publisher took its name over.
+    Replaced,
+    /// A track turned up that was not announced; the stream goes on under the same name with a new header.
+    TracksChanged,
+    /// The server is shutting down.
+    Shutdown,
+}
+
+impl std::fmt::Display for EndReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unpublished => "stream ended",
+            Self::PublisherLost => "publisher lost",
+            Self::Replaced => "another publisher took over",
+            Self::TracksChanged => "tracks changed",
+            Self::Shutdown => "server shutdown",
+        })
+    }
+}
+
+/// What a stream tells those who deliver it.
+#[derive(Debug, Clone)]
+pub(crate) enum StreamEvent {
+    /// It can be joined: its tracks are known. Goes to all who [watch](super::registry::Registry::watch).
+    Ready(Arc<LiveStream>),
+    /// It has a new burst.
+    Burst(StreamId, Arc<Burst>),
+    /// It will have no more bursts.
+    Ended(StreamId),
+}
+
+/// Where stream events go. An event may be lost; the stream itself has the truth.
+pub(crate) trait Outlet: Send + Sync + std::fmt::Debug {
+    /// Takes an event without ever blocking.
+    fn notify(&self, event: StreamEvent);
+}
+
+/// A stream from its publisher's first packet to its end.
+#[derive(Debug)]
+pub(crate) struct LiveStream {
+    pub(crate) id: StreamId,
+    pub(crate) name: StreamName,
+    /// Who publishes it, for logs and status.
+    pub(crate) publisher: String,
+    started: Instant,
+    /// Milliseconds from `started` to the last packet.
+    last_packet: AtomicU64,
+    bytes: AtomicU64,
+    viewers: AtomicUsize,
+    shared: RwLock<Shared>,
+    /// Replaced as a whole, so that the publisher notifies without holding the lock.
+    outlets: RwLock<Arc<[Arc<dyn Outlet>]>>,
+    /// The last prefix made: those who join at the same place share it.
+    prefix: Mutex<Option<(u32, Arc<Burst>)>>,
+}
+
+/// What joins read and the publisher writes: the header cache, and the window with the GOP cache.
+#[derive(Debug)]
+struct Shared {
+    headers: HeaderCache,
+    window: Window,
+    /// Known once the stream can be joined.
+    tracks: Option<Tracks>,
+    ended: Option<EndReason>,
+}
+
+/// A live stream as it is now.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StreamStatus {
+    /// The name; empty for the default stream.
+    pub name: StreamName,
+    /// Address and name of the publisher's program.
+    pub publisher: String,
+    /// How long it has been live.
+    pub uptime: Duration,
+    /// Which tracks it has; none before the first packets have shown them.
+    pub tracks: Tracks,
+    /// The usual name of the video codec, if there is a sequence header.
+    pub video_codec: Option<String>,
+    /// The usual name of the audio codec, if there is a sequence header.
+    pub audio_codec: Option<String>,
+    /// Bytes of payload received.
+    pub bytes: u64,
+    /// How many viewers it has over HTTP.
+    pub viewers: usize,
+}
+
+/// A viewer's hold on a stream: counted while it lives.
+#[derive(Debug)]
+pub(crate) struct Watching(Arc<LiveStream>);
+
+impl Watching {
+    pub(crate) fn new(live: Arc<LiveStream>) -> Self {
+        live.viewers.fetch_add(1, Ordering::Relaxed);
+        Self(live)
+    }
+}
+
+impl std::ops::Deref for Watching {
+    type Target = Arc<LiveStream>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl LiveStream {
+    pub(super) fn new(
+        id: StreamId,
+        name: StreamName,
+        publisher: String,
+        settings: Arc<StreamSettings>,
+        budget: Arc<Budget>,
+        now: Instant,
+    ) -> Self {
+        let window = Window::new(settings, budget);
+        Self {
+            id,
+            name,
+            publisher,
+            started: now,
+            last_packet: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            viewers: AtomicUsize::new(0),
+            shared: RwLock::new(Shared { headers: HeaderCache::default(), window, tracks: None, ended: None }),
+            outlets: RwLock::new(Arc::new([])),
+            prefix: Mutex::new(None),
+        }
+    }
+
+    /// Gives `out` the bursts in front of `cursor`, at most `count`, without moving it past them. A viewer that
+    /// joins or is too far behind is moved to where it goes on first.
+    pub(crate) fn peek(&self, cursor: &mut Cursor, out: &mut Vec<Arc<Burst>>, count: usize) -> Ahead {
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(tracks) = shared.tracks else {
+            return shared.ended.map_or(Ahead::Nothing, Ahead::End);
+        };
+        cursor.settle(&shared.window, &shared.headers, tracks, Instant::now(), |first, fresh| {
+            self.shared_prefix(first, fresh, &shared.headers, tracks)
+        });
+        let given = out.len();
+        if cursor.is_running() {
+            out.extend(cursor.owed().cloned());
+            let room = count.saturating_sub(out.len() - given);
+            out.extend(shared.window.from(cursor.next()).take(room).cloned());
+        }
+        match shared.ended {
+            _ if out.len() > given => Ahead::Bursts,
+            Some(reason) => Ahead::End(reason),
+            None => Ahead::Nothing,
+        }
+    }
+
+    /// Adds an outlet that wants every burst from here on.
+    pub(crate) fn attach(&self, outlet: &Arc<dyn Outlet>) {
+        let mut outlets = self.outlets.write().unwrap_or_else(PoisonError::into_inner);
+        if !outlets.iter().any(|known| Arc::ptr_eq(known, outlet)) {
+            *outlets = outlets.iter().chain([outlet]).cloned().collect();
+        }
+    }
+
+    /// Removes an outlet.
+    pub(crate) fn detach(&self, outlet: &Arc<dyn Outlet>) {
+        let mut outlets = self.outlets.write().unwrap_or_else(PoisonError::into_inner);
+        *outlets = outlets.iter().filter(|known| !Arc::ptr_eq(known, outlet)).cloned().collect();
+    }
+
+    /// Whether viewers can join.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.read(|shared| shared.tracks.is_some())
+    }
+
+    /// Why it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<EndReason> {
+        self.read(|shared| shared.ended)
+    }
+
+    /// How long the publisher has sent nothing.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        let last = self.started + Duration::from_millis(self.last_packet.load(Ordering::Relaxed));
+        now.saturating_duration_since(last)
+    }
+
+    /// How long it has been live.
+    pub(crate) fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
+    }
+
+    /// Bytes of payload received.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Average bytes per second, for sharing viewers out to workers.
+    pub(crate) fn byte_rate(&self, now: Instant) -> u64 {
+        self.bytes() / self.uptime(now).as_secs().max(1)
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> StreamStatus {
+        let (tracks, video_codec, audio_codec) = self.read(|shared| {
+            let header = |kind| shared.headers.sequence_header(kind);
+            let video = header(PacketKind::Video).and_then(VideoTagHeader::parse).map(|head| head.codec.name());
+            let audio = header(PacketKind::Audio).and_then(AudioTagHeader::parse).map(|head| head.codec.name());
+            (shared.tracks.unwrap_or_default(), video, audio)
+        });
+        let (name, publisher) = (self.name.clone(), self.publisher.clone());
+        let (uptime, bytes, viewers) = (self.uptime(now), self.bytes(), self.viewers.load(Ordering::Relaxed));
+        StreamStatus { name, publisher, uptime, tracks, video_codec, audio_codec, bytes, viewers }
+    }
+
+    /// Notes that a packet came.
+    pub(super) fn touch(&self, bytes: usize, now: Instant) {
+        let millis = now.saturating_duration_since(self.started).as_millis() as u64;
+        self.last_packet.store(millis, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Makes the stream joinable.
+    pub(super) fn set_tracks(&self, tracks: Tracks) {
+        self.write(|shared| shared.tracks = Some(tracks));
+    }
+
+    pub(super) fn store_header(&self, kind: PacketKind, payload: &[u8]) -> Change {
+        self.write(|shared| shared.headers.store(kind, payload))
+    }
+
+    pub(super) fn store_metadata(&self, metadata: Metadata) -> bool {
+        self.write(|shared| shared.headers.store_metadata(metadata))
+    }
+
+    pub(super) fn metadata_tag(&self, tracks: Tracks) -> Vec<u8> {
+        self.read(|shared| shared.headers.metadata_tag(tracks))
+    }
+
+    pub(super) fn drop_gop(&self) {
+        self.write(|shared| shared.window.drop_gop());
+    }
+
+    /// The header cache of a stream that goes on with another set of tracks.
+    pub(super) fn take_headers_from(&self, other: &Self) {
+        let headers = other.read(|shared| shared.headers.clone());
+        self.write(|shared| shared.headers = headers);
+    }
+
+    /// Sequence number and start of the next burst.
+    pub(super) fn next_burst(&self) -> (u64, u64) {
+        self.read(|shared| (shared.window.next(), shared.window.stream_end()))
+    }
+
+    /// Appends a burst to the window and tells all outlets.
+    pub(super) fn push(&self, burst: Burst) {
+        let burst = Arc::new(burst);
+        let outlets = self.outlets();
+        let lagging = !outlets.is_empty() || self.uptime(burst.arrived) < JOIN_GRACE;
+        let _gone = self.write(|shared| shared.window.push(Arc::clone(&burst), lagging));
+        for outlet in outlets.iter() {
+            outlet.notify(StreamEvent::Burst(self.id, Arc::clone(&burst)));
+        }
+    }
+
+    /// Ends the stream, once; the first reason counts.
+    pub(super) fn end(&self, reason: EndReason) -> bool {
+        let first = self.write(|shared| {
+            let first = shared.ended.is_none();
+            shared.ended.get_or_insert(reason);
+            first
+        });
+        if first {
+            self.outlets().iter().for_each(|outlet| outlet.notify(StreamEvent::Ended(self.id)));
+        }
+        first
+    }
+
+    fn outlets(&self) -> Arc<[Arc<dyn Outlet>]> {
+        Arc::clone(&self.outlets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn shared_prefix(
+        &self,
+        first: &Burst,
+        fresh: Option<Tracks>,
+        headers: &HeaderCache,
+        tracks: Tracks,
+    ) -> Arc<Burst> {
+        if fresh.is_none() {
+            return Arc::new(make_prefix(first, fresh, headers, tracks));
+        }
+        let mut cached = self.prefix.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((generation, prefix))
+                if *generation == headers.generation && prefix.sequence == first.sequence =>
+            {
+                Arc::clone(prefix)
+            }
+            _ => {
+                let prefix = Arc::new(make_prefix(first, fresh, headers, tracks));
+                *cached = Some((headers.generation, Arc::clone(&prefix)));
+                prefix
+            }
+        }
+    }
+
+    // No code panics while it holds these locks; should one ever, the data is still whole.
+    fn read<T>(&self, look: impl FnOnce(&Shared) -> T) -> T {
+        look(&self.shared.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Shared) -> T) -> T {
+        change(&mut self.shared.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,164 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::StreamSettings;
+use super::burst::Burst;
+
+/// How much of a stream without video is kept for those who join.
+const AUDIO_ONLY_JOIN: Duration = Duration::from_secs(1);
+
+/// The bytes that all windows hold, against their common bound.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { used: AtomicUsize::new(0), limit }
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.limit
+    }
+}
+
+/// The newest bursts of a stream: the GOP cache for those who join, and what viewers that are behind still need.
+#[derive(Debug)]
+pub(super) struct Window {
+    bursts: VecDeque<Arc<Burst>>,
+    /// The sequence number of the next burst.
+    next: u64,
+    /// Bytes of tags that the stream has had.
+    stream_end: u64,
+    /// The sequence number of the burst that the GOP cache begins with.
+    gop: Option<u64>,
+    /// From here on frames can be decoded with the sequence headers in the header cache.
+    decodable: u64,
+    settings: Arc<StreamSettings>,
+    budget: Arc<Budget>,
+}
+
+impl Window {
+    pub(super) fn new(settings: Arc<StreamSettings>, budget: Arc<Budget>) -> Self {
+        Self { bursts: VecDeque::new(), next: 0, stream_end: 0, gop: None, decodable: 0, settings, budget }
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn stream_end(&self) -> u64 {
+        self.stream_end
+    }
+
+    pub(super) fn gop(&self) -> Option<u64> {
+        self.gop
+    }
+
+    pub(super) fn newest(&self) -> Option<&Arc<Burst>> {
+        self.bursts.back()
+    }
+
+    /// Appends a burst and lets go of what nobody needs any more. `lagging` says that somebody may be behind.
+    /// Returns what was let go of, so that it is freed outside the lock.
+    pub(super) fn push(&mut self, burst: Arc<Burst>, lagging: bool) -> Vec<Arc<Burst>> {
+        self.next = burst.sequence + 1;
+        self.stream_end = burst.stream_end;
+        if burst.keyframe {
+            self.gop = Some(burst.sequence);
+        }
+        self.budget.used.fetch_add(burst.size(), Ordering::Relaxed);
+        let now = burst.arrived;
+        self.bursts.push_back(burst);
+        self.bound_gop(now);
+        let mut gone = Vec::new();
+        while self.bursts.len() > 1 && (self.budget.is_exceeded() || !self.front_is_needed(now, lagging)) {
+            gone.extend(self.pop_front());
+        }
+        gone
+    }
+
+    /// Empties the GOP cache: what it holds cannot be decoded with the new sequence header.
+    pub(super) fn drop_gop(&mut self) {
+        self.gop = None;
+        self.decodable = self.next;
+    }
+
+    /// The first burst at or behind `sequence` and all behind it.
+    pub(super) fn from(&self, sequence: u64) -> impl Iterator<Item = &Arc<Burst>> {
+        let index = sequence.saturating_sub(self.first()).min(self.bursts.len() as u64);
+        self.bursts.range(index as usize..)
+    }
+
+    /// The sequence number of the oldest burst, or of the next if there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.bursts.front().map_or(self.next, |burst| burst.sequence)
+    }
+
+    /// Where the last second begins: the start for those who join a stream without video.
+    pub(super) fn last_second(&self) -> u64 {
+        let Some(newest) = self.newest() else { return self.next };
+        let recent =
+            |burst: &&Arc<Burst>| newest.arrived.saturating_duration_since(burst.arrived) <= AUDIO_ONLY_JOIN;
+        self.bursts.iter().rev().take_while(recent).last().map_or(self.next, |burst| burst.sequence)
+    }
+
+    /// Where the oldest keyframe begins that is still here and can be decoded.
+    pub(super) fn first_keyframe(&self) -> Option<u64> {
+        self.from(self.decodable).find(|burst| burst.keyframe).map(|burst| burst.sequence)
+    }
+
+    /// Whether somebody whose next burst is `sequence` is too far behind.
+    pub(super) fn is_too_far_behind(&self, sequence: u64, now: Instant) -> bool {
+        if sequence < self.first() {
+            return true;
+        }
+        let Some(burst) = self.from(sequence).next() else { return false };
+        let (bytes, time) = self.distance(burst, now);
+        bytes > self.settings.lag_bytes as u64 || time > self.settings.lag_time
+    }
+
+    /// How many bytes lie between a burst's end and the stream's, and how long ago it came.
+    fn distance(&self, burst: &Burst, now: Instant) -> (u64, Duration) {
+        (self.stream_end - burst.stream_end, now.saturating_duration_since(burst.arrived))
+    }
+
+    /// Gives the GOP cache up if it has grown past its bounds.
+    fn bound_gop(&mut self, now: Instant) {
+        let Some(first) = self.gop.and_then(|gop| self.from(gop).next()) else { return };
+        let (bytes, time) = self.distance(first, now);
+        if bytes > self.settings.gop_bytes as u64 || time > self.settings.gop_time {
+            self.gop = None;
+        }
+    }
+
+    fn front_is_needed(&self, now: Instant, lagging: bool) -> bool {
+        let Some(front) = self.bursts.front() else { return false };
+        let (bytes, time) = self.distance(front, now);
+        let for_join = match self.gop {
+            Some(gop) => front.sequence >= gop,
+            None => time <= AUDIO_ONLY_JOIN,
+        };
+        let for_lag = lagging && bytes <= self.settings.lag_bytes as u64 && time <= self.settings.lag_time;
+        for_join || for_lag
+    }
+
+    fn pop_front(&mut self) -> Option<Arc<Burst>> {
+        let burst = self.bursts.pop_front()?;
+        self.budget.used.fetch_sub(burst.size(), Ordering::Relaxed);
+        if self.gop == Some(burst.sequence) {
+            self.gop = None;
+        }
+        Some(burst)
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        while self.pop_front().is_some() {}
+    }
+}

@@ -1,0 +1,245 @@
+//! Embeds the web pages in the program.
+//!
+//! Cargo runs this before it compiles rtmpd. It writes `$OUT_DIR/assets.rs`, the table of all that the
+//! HTTP side serves from memory. mpegts.js, the player's engine, belongs to it: npm installs it as
+//! package.json and package-lock.json say, in `OUT_DIR`, never in the checkout. Where npm cannot, the
+//! build goes on with a warning, and the player page loads the same file from a public CDN instead.
+//!
+//! In a page, `{{NAME}}` stands for the hash of the asset NAME, so that browsers may keep an asset for
+//! ever (when it changes, so does its address), and `<!-- mpegts.js -->` for the script element.
+//!
+//! `RTMPD_NO_NPM=1` builds without npm.
+
+use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// Served as they are, under `/static/`.
+const FILES: [&str; 5] = ["icon.svg", "index.js", "player.css", "player.js", "site.css"];
+
+/// Served at a path of their own, with the placeholders filled in.
+const PAGES: [(&str, &str); 2] = [("/", "index.html"), ("/resource/httpflv", "player.html")];
+
+/// How long npm may take before the build goes on without it.
+const NPM_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Quick to give up where there is no network: the build has another way.
+const NPM_ARGUMENTS: [&str; 8] = [
+    "ci",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--prefer-offline",
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=1000",
+    "--loglevel=error",
+];
+
+fn main() -> Result<()> {
+    let source = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("static");
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    announce_inputs(&source);
+
+    let mut assets = Vec::new();
+    for name in FILES {
+        assets.push(Asset::new(format!("/static/{name}"), source.join(name))?);
+    }
+    let script = add_mpegts(&mut assets, &source, &out)?;
+    for (path, name) in PAGES {
+        let page = fill(&fs::read_to_string(source.join(name))?, &script, &assets);
+        if page.contains("{{") {
+            return Err(format!("static/{name}: a placeholder names no asset").into());
+        }
+        fs::write(out.join(name), page)?;
+        assets.push(Asset::new(path.to_owned(), out.join(name))?);
+    }
+    fs::write(out.join("assets.rs"), table(&assets)?)?;
+    Ok(())
+}
+
+/// Tells Cargo what the result depends on, so that nothing else makes it run this again.
+fn announce_inputs(source: &Path) {
+    let pages = PAGES.iter().map(|&(_, name)| name);
+    let manifests = ["package.json", "package-lock.json"];
+    for name in FILES.into_iter().chain(pages).chain(manifests) {
+        println!("cargo::rerun-if-changed={}", source.join(name).display());
+    }
+    println!("cargo::rerun-if-env-changed=RTMPD_NO_NPM");
+}
+
+/// Adds mpegts.js and its licence to the assets where npm can install it. Returns the script element
+/// for the player page, which names the embedded file or else the CDN's.
+fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<String> {
+    let manifest = fs::read_to_string(source.join("package.json"))?;
+    let version = json_string(&manifest, "mpegts.js").ok_or("package.json: no mpegts.js")?;
+    let integrity = json_string(&manifest, "integrity").ok_or("package.json: no integrity")?;
+
+    match install(source, &out.join("npm"), version) {
+        Ok(package) => {
+            let licence = out.join("mpegts.js.LICENSE.txt");
+            fs::write(&licence, licences(&package)?)?;
+            assets.push(Asset::new("/static/mpegts.js".into(), package.join("dist/mpegts.js"))?);
+            assets.push(Asset::new("/static/mpegts.js.LICENSE.txt".into(), licence)?);
+            Ok(r#"<script src="../static/mpegts.js?v={{mpegts.js}}" defer></script>"#.into())
+        }
+        Err(reason) => {
+            println!(
+                "cargo::warning=mpegts.js is not embedded ({reason}): the player page will load it from \
+                 cdn.jsdelivr.net, so viewers need the internet. To try again: touch static/package.json"
+            );
+            Ok(format!(
+                r#"<script src="https://cdn.jsdelivr.net/npm/mpegts.js@{version}/dist/mpegts.js" integrity="{integrity}" crossorigin="anonymous" defer></script>"#
+            ))
+        }
+    }
+}
+
+/// Returns the directory of the installed package; an error says why there is none.
+fn install(source: &Path, directory: &Path, version: &str) -> Result<PathBuf> {
+    if env::var_os("RTMPD_NO_NPM").is_some_and(|value| value == "1") {
+        return Err("RTMPD_NO_NPM=1".into());
+    }
+    if !is_installed(directory, version) {
+        fs::create_dir_all(directory)?;
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(source.join(name), directory.join(name))?;
+        }
+        run_npm(directory)?;
+    }
+    if !is_installed(directory, version) {
+        return Err(format!("npm did not install version {version}").into());
+    }
+    Ok(directory.join("node_modules/mpegts.js"))
+}
+
+/// npm writes this lock file last, so it is there only when everything else is.
+fn is_installed(directory: &Path, version: &str) -> bool {
+    let lock = directory.join("node_modules/.package-lock.json");
+    let lock = fs::read_to_string(lock).unwrap_or_default();
+    lock.split_once("\"node_modules/mpegts.js\"")
+        .is_some_and(|(_, entry)| json_string(entry, "version") == Some(version))
+}
+
+fn run_npm(directory: &Path) -> Result<()> {
+    let name = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    let log = directory.join("npm.log");
+    let mut npm = Command::new(name)
+        .args(NPM_ARGUMENTS)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => "npm is not installed".to_owned(),
+            _ => format!("npm: {error}"),
+        })?;
+    let deadline = Instant::now() + NPM_TIMEOUT;
+    loop {
+        match npm.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(format!("npm: {}", first_error(&log, status)).into()),
+            None if Instant::now() >= deadline => {
+                npm.kill()?;
+                npm.wait()?;
+                return Err(format!("npm took more than {} s", NPM_TIMEOUT.as_secs()).into());
+            }
+            None => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// What npm complained about first, or its exit status where it said nothing.
+fn first_error(log: &Path, status: std::process::ExitStatus) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("npm error "));
+    line.map_or_else(|| status.to_string(), str::to_owned)
+}
+
+/// The licences that have to go with a copy of mpegts.js: its own, and its bundled dependencies'.
+fn licences(package: &Path) -> io::Result<String> {
+    let own = fs::read_to_string(package.join("LICENSE"))?;
+    let bundled = fs::read_to_string(package.join("dist/mpegts.js.LICENSE.txt"))?;
+    Ok(format!("mpegts.js\n\n{own}\n\nBundled with it:\n\n{bundled}"))
+}
+
+/// The value of the first `"key": "value"`. Enough for manifests that this project or npm wrote.
+fn json_string<'a>(json: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = json.split_once(&format!("\"{key}\":"))?;
+    rest.trim_start().strip_prefix('"')?.split('"').next()
+}
+
+/// Replaces the placeholders of a page.
+fn fill(page: &str, script: &str, assets: &[Asset]) -> String {
+    let page = page.replace("<!-- mpegts.js -->", script);
+    assets.iter().fold(page, |page, asset| page.replace(&format!("{{{{{}}}}}", asset.name()), &asset.hash))
+}
+
+/// The table as Rust source; the HTTP side defines `Asset` and includes it.
+fn table(assets: &[Asset]) -> Result<String> {
+    let mut source = String::from(
+        "/// The web pages and what they need, each with the path that it is served at.\n\
+         pub(crate) static ASSETS: &[Asset] = &[\n",
+    );
+    for Asset { path, content_type, hash, file } in assets {
+        let file = file.to_str().ok_or("the build directory's path is not UTF-8")?;
+        writeln!(
+            source,
+            "    Asset {{ path: {path:?}, content_type: {content_type:?}, \
+             etag: \"\\\"{hash}\\\"\", body: include_bytes!({file:?}) }},"
+        )?;
+    }
+    source.push_str("];\n");
+    Ok(source)
+}
+
+/// One row of the table.
+struct Asset {
+    path: String,
+    content_type: &'static str,
+    hash: String,
+    file: PathBuf,
+}
+
+impl Asset {
+    fn new(path: String, file: PathBuf) -> Result<Self> {
+        let body = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok(Self { content_type: content_type(&file)?, hash: hash(&body), path, file })
+    }
+
+    /// The last part of the path, which pages use as placeholder.
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+fn content_type(file: &Path) -> Result<&'static str> {
+    Ok(match file.extension().and_then(|extension| extension.to_str()) {
+        Some("css") => "text/css; charset=utf-8",
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => return Err(format!("{}: no content type is known for it", file.display()).into()),
+    })
+}
+
+/// 64-bit FNV-1a in hex: it tells versions of an asset apart, it protects nothing.
+fn hash(body: &[u8]) -> String {
+    let hash = body.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+fn variable(name: &str) -> Result<String> {
+    env::var(name).map_err(|error| format!("{name}: {error} (Cargo sets it)").into())
+}
