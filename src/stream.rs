@@ -15,6 +15,9 @@ pub(crate) mod live;
 pub(crate) mod publication;
 pub(crate) mod registry;
 mod subscription;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 mod window;
 
 pub use live::{EndReason, StreamStatus};

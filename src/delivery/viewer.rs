@@ -218,7 +218,8 @@ impl Viewer {
         let mut total = 0;
         loop {
             scratch.bursts.clear();
-            let ahead = self.live.peek(&mut self.cursor, &mut scratch.bursts, MAX_PIECES);
+            let now = Instant::now();
+            let ahead = self.live.peek(&mut self.cursor, &mut scratch.bursts, MAX_PIECES, now);
             if self.unsent.is_none() && scratch.bursts.is_empty() {
                 match (ahead, self.ending) {
                     (Ahead::End(reason), None) if self.client.framing == Framing::Chunked => {
@@ -232,7 +233,7 @@ impl Viewer {
             match self.write_pieces(&scratch.bursts) {
                 Ok((written, whole)) => {
                     total += written;
-                    self.note_write(written, !whole, Instant::now());
+                    self.note_write(written, !whole, now);
                     match whole {
                         false => return Pumped::Blocked,
                         true if total >= quantum => return Pumped::More,
@@ -241,7 +242,7 @@ impl Viewer {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_would_block(&error) => {
-                    self.note_write(0, true, Instant::now());
+                    self.note_write(0, true, now);
                     return Pumped::Blocked;
                 }
                 Err(_) => return Pumped::Gone(LeaveReason::Left),
@@ -266,7 +267,7 @@ impl Viewer {
     }
 
     /// Closes the connection and says so in the log.
-    pub(super) fn leave(mut self: Box<Self>, reason: LeaveReason) {
+    pub(super) fn leave(self: Box<Self>, reason: LeaveReason) {
         self.client.close();
         let seconds = self.joined.elapsed().as_secs_f64();
         log::info!(

@@ -130,10 +130,13 @@ impl Context {
         match route(&method, &target, page::paths()) {
             Ok(Route::Live { name, .. }) if method == "HEAD" => self.head(request, &name),
             Ok(Route::Live { name, wait }) => self.live(request, name, wait.unwrap_or(self.wait)),
-            Ok(Route::Asset(path)) => match page::respond(path, header_of(&request, "If-None-Match")) {
-                Some(response) => respond(request, response, false),
-                None => respond(request, text(404, "There is nothing here."), false),
-            },
+            Ok(Route::Asset(path)) => {
+                let known = header_of(&request, "If-None-Match");
+                match page::respond(path, target.contains("?v="), known) {
+                    Some(response) => respond(request, response, false),
+                    None => respond(request, text(404, "There is nothing here."), false),
+                }
+            }
             Ok(Route::Health) => respond(request, self.health(), false),
             Ok(Route::Options) => {
                 let response = preflight(&request, cors);

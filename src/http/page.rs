@@ -26,13 +26,17 @@ pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
     ASSETS.iter().map(|asset| asset.path)
 }
 
-/// The answer with the file of this path. `known` is what the client says that it has (`If-None-Match`).
-pub(crate) fn respond(path: &str, known: Option<&str>) -> Option<Response<Cursor<&'static [u8]>>> {
+/// The answer with the file of this path. `versioned` says that the address carries the file's hash, `known` is
+/// what the client says that it has (`If-None-Match`).
+pub(crate) fn respond(
+    path: &str,
+    versioned: bool,
+    known: Option<&str>,
+) -> Option<Response<Cursor<&'static [u8]>>> {
     let asset = ASSETS.iter().find(|asset| asset.path == path)?;
     let unchanged = known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == asset.etag));
-    // Pages are asked for each time; what they load carries its hash in its address.
     let is_page = asset.content_type.starts_with("text/html");
-    let cache = if is_page { "no-cache" } else { "public, max-age=31536000, immutable" };
+    let cache = if versioned && !is_page { "public, max-age=31536000, immutable" } else { "no-cache" };
     let (status, body) = if unchanged { (304, &[][..]) } else { (200, asset.body) };
     let headers = [
         ("Content-Type", asset.content_type),

@@ -67,6 +67,8 @@ pub(crate) fn route(
         name(query.app.as_deref().unwrap_or_default(), query.stream.as_deref().unwrap_or_default())?
     } else {
         let path = decode(path)?;
+        // Looked at as a whole first: a path that climbs is wrong, whatever it ends in.
+        name("", &path)?;
         name("", path.strip_suffix(MEDIA_SUFFIX).ok_or(RouteError::NotFound)?)?
     };
     Ok(Route::Live { name, wait: query.wait })
@@ -187,6 +189,8 @@ mod tests {
             "/live/%",
             "/live/%FF.flv",
             "/live/a%3Fb.flv",
+            "/../etc/passwd",
+            "/live/%0A",
             "/live/%0d%0aX.flv",
             "/service/httpflv?app=..",
             "/service/httpflv?stream=%0A",

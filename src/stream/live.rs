@@ -169,12 +169,18 @@ impl LiveStream {
 
     /// Gives `out` the bursts in front of `cursor`, at most `count`, without moving it past them. A viewer that
     /// joins or is too far behind is moved to where it goes on first.
-    pub(crate) fn peek(&self, cursor: &mut Cursor, out: &mut Vec<Arc<Burst>>, count: usize) -> Ahead {
+    pub(crate) fn peek(
+        &self,
+        cursor: &mut Cursor,
+        out: &mut Vec<Arc<Burst>>,
+        count: usize,
+        now: Instant,
+    ) -> Ahead {
         let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
         let Some(tracks) = shared.tracks else {
             return shared.ended.map_or(Ahead::Nothing, Ahead::End);
         };
-        cursor.settle(&shared.window, &shared.headers, tracks, Instant::now(), |first, fresh| {
+        cursor.settle(&shared.window, &shared.headers, tracks, now, |first, fresh| {
             self.shared_prefix(first, fresh, &shared.headers, tracks)
         });
         let given = out.len();

@@ -68,7 +68,7 @@ impl Subscription {
                 return Ok(Some(tag));
             }
             let mut bursts = Vec::new();
-            match self.live.peek(&mut self.cursor, &mut bursts, 1) {
+            match self.live.peek(&mut self.cursor, &mut bursts, 1, Instant::now()) {
                 Ahead::Bursts => {
                     self.current = bursts.pop().map(|burst| (burst, 0));
                     self.cursor.advance();

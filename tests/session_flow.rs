@@ -1,0 +1,451 @@
+//! Whole RTMP sessions in memory: every client's order of commands, the replies and their order, what is
+//! refused and how.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use rtmpd::amf0::{self, Object, Value};
+use rtmpd::media::{Packet, PacketKind, Timestamp};
+use rtmpd::rtmp::chunk::{ChunkLimits, ChunkReader, ChunkStreamId, ChunkWriter};
+use rtmpd::rtmp::command::Command;
+use rtmpd::rtmp::handshake::{PACKET_LENGTH, RANDOM_LENGTH};
+use rtmpd::rtmp::message::{Message, MessageType};
+use rtmpd::rtmp::session::{Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, PublishRequest, Session, SessionError};
+
+/// A client that writes what it is told and reads what the session answers.
+struct Client {
+    session: Session,
+    writer: ChunkWriter,
+    reader: ChunkReader,
+}
+
+impl Client {
+    /// Through the handshake.
+    fn new() -> Self {
+        let session = Session::new(ChunkLimits::default(), Box::new([7; RANDOM_LENGTH]));
+        let mut client =
+            Self { session, writer: ChunkWriter::default(), reader: ChunkReader::new(ChunkLimits::default()) };
+        let mut hello = vec![0; 1 + 2 * PACKET_LENGTH];
+        hello[0] = 3;
+        client.session.handle_input(&hello).unwrap();
+        assert_eq!(client.session.take_output().len(), 1 + 2 * PACKET_LENGTH);
+        client
+    }
+
+    fn connected(app: &str) -> Self {
+        let mut client = Self::new();
+        client.connect(app).unwrap();
+        client.replies();
+        client
+    }
+
+    fn publishing(app: &str, name: &str) -> Self {
+        let mut client = Self::connected(app);
+        client.command("createStream", 4.0, &[], 0).unwrap();
+        client.command("publish", 5.0, &[Value::from(name), Value::from("live")], 1).unwrap();
+        assert!(matches!(client.session.poll_event(), Some(Event::PublishRequested(_))));
+        client.session.accept_publish();
+        client.replies();
+        client
+    }
+
+    fn send(
+        &mut self,
+        message_type: MessageType,
+        stream_id: u32,
+        payload: Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let message = Message { timestamp: Timestamp(40), message_type, stream_id, payload };
+        let mut bytes = Vec::new();
+        self.writer.write(ChunkStreamId(5), &message, &mut bytes);
+        self.session.handle_input(&bytes)
+    }
+
+    fn command(
+        &mut self,
+        name: &str,
+        txn: f64,
+        arguments: &[Value],
+        stream_id: u32,
+    ) -> Result<(), SessionError> {
+        let payload = Command::new(name, txn, arguments.to_vec()).encode();
+        self.send(MessageType::COMMAND_AMF0, stream_id, payload)
+    }
+
+    fn connect(&mut self, app: &str) -> Result<(), SessionError> {
+        let mut command = Command::new("connect", 1.0, Vec::new());
+        let properties = [("app", Value::from(app)), ("flashVer", Value::from("Test/1.0"))];
+        command.object = Value::Object(properties.into_iter().collect());
+        self.send(MessageType::COMMAND_AMF0, 0, command.encode())
+    }
+
+    fn replies(&mut self) -> Vec<Message> {
+        let output = self.session.take_output();
+        let mut input = &output[..];
+        let mut replies = Vec::new();
+        while let Some(reply) = self.reader.read(&mut input).unwrap() {
+            replies.push(reply);
+        }
+        assert!(input.is_empty());
+        replies
+    }
+
+    /// The commands among the replies, as (name, transaction, message stream, code or empty).
+    fn answers(&mut self) -> Vec<(String, f64, u32, String)> {
+        let commands =
+            self.replies().into_iter().filter(|reply| reply.message_type == MessageType::COMMAND_AMF0);
+        commands
+            .map(|reply| {
+                let command = Command::decode(&reply.payload).unwrap();
+                let info = command.arguments.first().and_then(Value::as_object).cloned().unwrap_or_default();
+                check_info(&info);
+                let code = info.get("code").and_then(Value::as_str).unwrap_or_default().to_owned();
+                (command.name, command.transaction, reply.stream_id, code)
+            })
+            .collect()
+    }
+}
+
+/// Clients crash or hang on an info object that lacks one of the three.
+fn check_info(info: &Object) {
+    if !info.0.is_empty() {
+        for key in ["level", "code", "description"] {
+            assert!(info.get(key).and_then(Value::as_str).is_some(), "{key} is missing in {info:?}");
+        }
+    }
+}
+
+fn answer(name: &str, txn: f64, stream_id: u32, code: &str) -> (String, f64, u32, String) {
+    (name.into(), txn, stream_id, code.into())
+}
+
+#[test]
+fn connect_is_answered_in_the_order_that_clients_know() {
+    let mut client = Client::new();
+    client.connect("live").unwrap();
+    let replies = client.replies();
+    let types: Vec<_> = replies.iter().map(|reply| reply.message_type).collect();
+    // The reader acts on Set Chunk Size and does not give it out.
+    assert_eq!(
+        types,
+        [MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, MessageType::SET_PEER_BANDWIDTH, MessageType::COMMAND_AMF0]
+    );
+    assert_eq!(replies[0].payload, 2_500_000_u32.to_be_bytes());
+    assert_eq!(replies[1].payload, [&2_500_000_u32.to_be_bytes()[..], &[2]].concat());
+    let result = Command::decode(&replies[2].payload).unwrap();
+    assert_eq!((result.name.as_str(), result.transaction), ("_result", 1.0));
+    assert_eq!(result.object.as_object().unwrap().get("fmsVer"), Some(&Value::from("FMS/3,0,1,123")));
+    let status = result.arguments[0].as_object().unwrap();
+    check_info(status);
+    assert_eq!(status.get("code"), Some(&Value::from("NetConnection.Connect.Success")));
+    assert_eq!(status.get("objectEncoding"), Some(&Value::Number(0.0)));
+}
+
+#[test]
+fn ffmpeg_and_obs_order() {
+    let mut client = Client::connected("live");
+    client.command("releaseStream", 2.0, &[Value::from("cam1")], 0).unwrap();
+    client.command("FCPublish", 3.0, &[Value::from("cam1")], 0).unwrap();
+    client.command("createStream", 4.0, &[], 0).unwrap();
+    assert_eq!(
+        client.answers(),
+        [
+            answer("_result", 2.0, 0, ""),
+            answer("_result", 3.0, 0, ""),
+            answer("onFCPublish", 0.0, 0, "NetStream.Publish.Start"),
+            answer("_result", 4.0, 0, ""),
+        ]
+    );
+    client.command("publish", 5.0, &[Value::from("cam1?key=1"), Value::from("live")], 1).unwrap();
+    assert_eq!(client.answers(), [], "nothing is promised before the server has agreed");
+    let request = PublishRequest { app: "live".into(), name: "cam1?key=1".into(), client: "Test/1.0".into() };
+    assert_eq!(client.session.poll_event(), Some(Event::PublishRequested(request)));
+    client.session.accept_publish();
+    let replies = client.replies();
+    assert_eq!(replies[0].message_type, MessageType::USER_CONTROL);
+    assert_eq!(replies[0].payload, [0, 0, 0, 0, 0, 1], "StreamBegin of stream 1");
+    assert_eq!(replies[1].stream_id, 1, "clients look for the status on their stream");
+
+    client.command("FCUnpublish", 6.0, &[Value::from("cam1")], 0).unwrap();
+    client.command("deleteStream", 7.0, &[Value::Number(1.0)], 0).unwrap();
+    assert_eq!(client.session.poll_event(), Some(Event::PublishFinished));
+    assert_eq!(client.session.poll_event(), None, "once");
+    assert!(!client.session.is_closing());
+}
+
+#[test]
+fn gstreamer_order_with_transaction_zero() {
+    let mut client = Client::connected("live");
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, 2_500_000_u32.to_be_bytes().to_vec()).unwrap();
+    client.command("releaseStream", 0.0, &[Value::from("s")], 0).unwrap();
+    client.command("FCPublish", 0.0, &[Value::from("s")], 0).unwrap();
+    client.command("createStream", 2.0, &[], 0).unwrap();
+    let answers = client.answers();
+    assert_eq!(answers.iter().filter(|answer| answer.0 == "_result").count(), 1, "0 asks for no answer");
+    client.command("publish", 0.0, &[Value::from("s"), Value::from("live")], 1).unwrap();
+    client.session.accept_publish();
+    assert_eq!(client.answers(), [answer("onStatus", 0.0, 1, "NetStream.Publish.Start")]);
+}
+
+#[test]
+fn nginx_srs_and_makito_orders() {
+    // nginx and SRS: no releaseStream, no FCPublish, and media before the answer.
+    let mut relay = Client::connected("live");
+    relay.command("createStream", 2.0, &[], 0).unwrap();
+    relay.command("publish", 0.0, &[Value::from("s"), Value::from("live")], 1).unwrap();
+    relay.send(MessageType::AUDIO, 1, vec![0xAF, 0, 0x12, 0x10]).unwrap();
+    assert!(matches!(relay.session.poll_event(), Some(Event::PublishRequested(_))));
+    relay.session.accept_publish();
+    assert!(matches!(relay.session.poll_event(), Some(Event::Packet(packet)) if packet.payload.len() == 4));
+    // Makito: createStream before FCPublish, and it waits for the answer to _checkbw.
+    let mut makito = Client::connected("live");
+    makito.command("createStream", 2.0, &[], 0).unwrap();
+    makito.command("FCPublish", 3.0, &[Value::from("s")], 0).unwrap();
+    makito.command("_checkbw", 4.0, &[], 0).unwrap();
+    makito.command("getStreamLength", 5.0, &[], 0).unwrap();
+    let results: Vec<_> = makito.answers().into_iter().filter(|answer| answer.0 == "_result").collect();
+    assert_eq!(results.iter().map(|answer| answer.1).collect::<Vec<_>>(), [2.0, 3.0, 4.0, 5.0]);
+    // A publish without createStream goes by the stream that it is sent on.
+    makito.command("publish", 6.0, &[Value::from("s")], 5).unwrap();
+    makito.session.accept_publish();
+    assert_eq!(makito.answers(), [answer("onStatus", 0.0, 5, "NetStream.Publish.Start")]);
+}
+
+#[test]
+fn empty_and_missing_names_are_the_default_stream() {
+    for (arguments, connect_app) in [(vec![Value::from(""), Value::from("live")], true), (vec![], false)] {
+        let mut client = Client::new();
+        if connect_app {
+            client.connect("").unwrap();
+        } else {
+            client.command("connect", 1.0, &[], 0).unwrap();
+        }
+        client.command("publish", 5.0, &arguments, 1).unwrap();
+        let Some(Event::PublishRequested(request)) = client.session.poll_event() else { panic!("no request") };
+        assert_eq!((request.app.as_str(), request.name.as_str()), ("", ""));
+    }
+}
+
+#[test]
+fn amf3_messages_are_amf0_behind_a_selector() {
+    let mut client = Client::connected("live");
+    for (prefix, txn) in [(&[0][..], 2.0), (&[][..], 3.0)] {
+        let payload = [prefix, &Command::new("createStream", txn, Vec::new()).encode()].concat();
+        client.send(MessageType::COMMAND_AMF3, 0, payload).unwrap();
+        assert_eq!(client.answers(), [answer("_result", txn, 0, "")]);
+    }
+    let mut client = Client::publishing("live", "s");
+    let mut data = vec![0];
+    amf0::encode(&Value::from("onMetaData"), &mut data);
+    client.send(MessageType::DATA_AMF3, 1, data.clone()).unwrap();
+    let packet = Packet { kind: PacketKind::Data, timestamp: Timestamp(40), payload: data[1..].to_vec() };
+    assert_eq!(client.session.poll_event(), Some(Event::Packet(packet)));
+}
+
+#[test]
+fn media_is_passed_on_only_while_publishing() {
+    let mut client = Client::connected("live");
+    client.send(MessageType::VIDEO, 1, vec![0x17, 1]).unwrap();
+    assert_eq!(client.session.poll_event(), None);
+    let mut client = Client::publishing("live", "s");
+    client.send(MessageType::VIDEO, 1, vec![]).unwrap();
+    client.send(MessageType(22), 1, vec![1]).unwrap();
+    assert_eq!(client.session.poll_event(), None, "empty and unknown messages are passed over");
+    client.send(MessageType::VIDEO, 1, vec![0x17, 1]).unwrap();
+    assert!(matches!(client.session.poll_event(), Some(Event::Packet(_))));
+}
+
+#[test]
+fn a_client_may_publish_again_on_the_same_connection() {
+    let mut client = Client::publishing("live", "a");
+    client.command("closeStream", 0.0, &[], 1).unwrap();
+    assert_eq!(client.session.poll_event(), Some(Event::PublishFinished));
+    assert_eq!(client.answers(), [answer("onStatus", 0.0, 1, "NetStream.Unpublish.Success")]);
+    client.command("createStream", 8.0, &[], 0).unwrap();
+    client.command("publish", 9.0, &[Value::from("b")], 2).unwrap();
+    assert!(
+        matches!(client.session.poll_event(), Some(Event::PublishRequested(request)) if request.name == "b")
+    );
+    // But not two at once.
+    client.session.accept_publish();
+    client.replies();
+    client.command("publish", 9.0, &[Value::from("c")], 3).unwrap();
+    assert_eq!(client.answers(), [answer("onStatus", 0.0, 3, "NetStream.Publish.BadName")]);
+    assert_eq!(client.session.poll_event(), None);
+}
+
+#[test]
+fn rejections_carry_a_code_and_end_the_session() {
+    let mut client = Client::connected("live");
+    client.command("publish", 5.0, &[Value::from("s")], 1).unwrap();
+    assert!(matches!(client.session.poll_event(), Some(Event::PublishRequested(_))));
+    client.session.reject("NetStream.Publish.BadName", "Taken.");
+    assert_eq!(client.answers(), [answer("onStatus", 0.0, 1, "NetStream.Publish.BadName")]);
+    assert!(client.session.is_closing());
+    client.command("publish", 6.0, &[Value::from("t")], 1).unwrap();
+    assert_eq!((client.session.poll_event(), client.answers()), (None, vec![]), "input is no longer looked at");
+
+    let mut player = Client::connected("live");
+    player.command("createStream", 2.0, &[], 0).unwrap();
+    player.command("play", 3.0, &[Value::from("s"), Value::Number(-2000.0)], 1).unwrap();
+    let request = Event::PlayRequested { app: "live".into(), name: "s".into() };
+    assert_eq!(player.session.poll_event(), Some(request));
+    player.replies();
+    player.session.reject("NetStream.Play.Failed", "Over HTTP only.");
+    assert_eq!(player.answers(), [answer("onStatus", 0.0, 1, "NetStream.Play.Failed")]);
+}
+
+#[test]
+fn closing_tells_the_publisher() {
+    let mut client = Client::publishing("live", "s");
+    client.session.close("Shutdown.");
+    let codes: Vec<_> = client.answers().into_iter().map(|answer| answer.3).collect();
+    assert_eq!(codes, ["NetStream.Unpublish.Success", "NetConnection.Connect.Closed"]);
+}
+
+#[test]
+fn pings_are_answered_with_their_timestamp() {
+    let mut client = Client::connected("live");
+    client.send(MessageType::USER_CONTROL, 0, vec![0, 6, 1, 2, 3, 4]).unwrap();
+    let replies = client.replies();
+    assert_eq!(replies[0].payload, [0, 7, 1, 2, 3, 4]);
+    client.send(MessageType::USER_CONTROL, 0, vec![0, 6, 1]).unwrap();
+    client.send(MessageType::USER_CONTROL, 0, vec![0]).unwrap();
+    client.send(MessageType::USER_CONTROL, 0, vec![0, 3, 0, 0, 0, 1, 0, 0, 11, 184]).unwrap();
+    assert_eq!(client.replies(), []);
+}
+
+#[test]
+fn bytes_are_acknowledged_at_half_the_window_with_the_running_total() {
+    let mut client = Client::publishing("live", "s");
+    let received = |replies: Vec<Message>| -> Vec<u32> {
+        let acks = replies.into_iter().filter(|reply| reply.message_type == MessageType::ACKNOWLEDGEMENT);
+        acks.map(|ack| u32::from_be_bytes(ack.payload[..].try_into().unwrap())).collect()
+    };
+    let mut acks = Vec::new();
+    for _ in 0..30 {
+        client.send(MessageType::VIDEO, 1, vec![0x27; 100_000]).unwrap();
+        acks.extend(received(client.replies()));
+    }
+    assert_eq!(acks.len(), 2, "3 MB against a half window of 1.25 MB: {acks:?}");
+    assert!((1_250_000..1_400_000).contains(&acks[0]) && (2_500_000..2_700_000).contains(&acks[1]), "{acks:?}");
+
+    // A window of the peer's choice, zero (never divided by) and one among them.
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, 0_u32.to_be_bytes().to_vec()).unwrap();
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, vec![1]).unwrap();
+    client.send(MessageType::VIDEO, 1, vec![0x27; 10]).unwrap();
+    assert_eq!(received(client.replies()), [] as [u32; 0]);
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, 1_u32.to_be_bytes().to_vec()).unwrap();
+    client.send(MessageType::VIDEO, 1, vec![0x27; 10]).unwrap();
+    assert!(!received(client.replies()).is_empty());
+}
+
+#[test]
+fn what_is_out_of_order_or_too_long_ends_the_session() {
+    let mut early = Client::new();
+    assert_eq!(early.command("publish", 1.0, &[Value::from("s")], 1), Err(SessionError::NotConnected));
+
+    let longest_app = "a".repeat(MAX_APP);
+    Client::new().connect(&longest_app).unwrap();
+    assert_eq!(Client::new().connect(&(longest_app + "a")), Err(SessionError::NameTooLong));
+    let longest_name = "n".repeat(MAX_NAME);
+    for (name, outcome) in
+        [(longest_name.clone(), Ok(())), (longest_name + "n", Err(SessionError::NameTooLong))]
+    {
+        for command in ["publish", "play"] {
+            let name = Value::from(name.as_str());
+            assert_eq!(Client::connected("live").command(command, 5.0, &[name], 1), outcome);
+        }
+    }
+    let mut bomb = Command::new("connect", 1.0, Vec::new()).encode();
+    bomb.extend([3, 0, 1, b'a'].repeat(1000));
+    let outcome = Client::new().send(MessageType::COMMAND_AMF0, 0, bomb);
+    assert!(matches!(outcome, Err(SessionError::Command(amf0::Amf0Error::TooDeep))), "{outcome:?}");
+}
+
+#[test]
+fn streams_are_numbered_and_not_endless() {
+    let mut client = Client::connected("live");
+    for number in 1..=MAX_NET_STREAMS {
+        client.command("createStream", f64::from(number), &[], 0).unwrap();
+        let result = Command::decode(&client.replies()[0].payload).unwrap();
+        assert_eq!(result.arguments, [Value::Number(f64::from(number))]);
+    }
+    client.command("createStream", 99.0, &[], 0).unwrap();
+    assert_eq!(client.answers(), [answer("_error", 99.0, 0, "NetConnection.Call.Failed")]);
+}
+
+/// A whole session as bytes: handshake, commands, metadata, media, goodbye.
+fn recorded() -> Vec<u8> {
+    let mut bytes = vec![0; 1 + 2 * PACKET_LENGTH];
+    bytes[0] = 3;
+    let mut writer = ChunkWriter::default();
+    let mut put = |message_type, stream_id, payload: Vec<u8>| {
+        let message = Message { timestamp: Timestamp(1000), message_type, stream_id, payload };
+        writer.write(ChunkStreamId(4), &message, &mut bytes);
+    };
+    let mut connect = Command::new("connect", 1.0, Vec::new());
+    connect.object = Value::Object([("app", Value::from("live"))].into_iter().collect());
+    put(MessageType::COMMAND_AMF0, 0, connect.encode());
+    put(MessageType::COMMAND_AMF0, 0, Command::new("createStream", 2.0, Vec::new()).encode());
+    put(MessageType::COMMAND_AMF0, 1, Command::new("publish", 3.0, vec![Value::from("s")]).encode());
+    put(MessageType::VIDEO, 1, vec![0x17; 300]);
+    put(MessageType::SET_CHUNK_SIZE, 0, 4096_u32.to_be_bytes().to_vec());
+    put(MessageType::AUDIO, 1, vec![0xAF; 300]);
+    put(MessageType::COMMAND_AMF0, 0, Command::new("FCUnpublish", 4.0, Vec::new()).encode());
+    bytes
+}
+
+/// Feeds a session in pieces, accepting what it asks; gives its events, its output and how it ended.
+fn drive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>, Option<SessionError>) {
+    let mut session = Session::new(ChunkLimits::default(), Box::new([7; RANDOM_LENGTH]));
+    let (mut events, mut output) = (Vec::new(), Vec::new());
+    let mut end = None;
+    for piece in pieces {
+        end = session.handle_input(piece).err();
+        while let Some(event) = session.poll_event() {
+            if matches!(event, Event::PublishRequested(_)) {
+                session.accept_publish();
+            }
+            events.push(event);
+        }
+        output.extend(session.take_output());
+        if end.is_some() {
+            break;
+        }
+    }
+    (events, output, end)
+}
+
+#[test]
+fn every_split_of_a_session_gives_the_same_events() {
+    let bytes = recorded();
+    let expected = drive(bytes.chunks(1));
+    assert_eq!(expected.0.len(), 4, "{:?}", expected.0);
+    assert_eq!(expected.2, None);
+    for split in 0..=bytes.len() {
+        let (first, second) = bytes.split_at(split);
+        let (events, output, end) = drive([first, second].into_iter());
+        assert_eq!((&events, end), (&expected.0, None), "split at {split}");
+        assert!(!output.is_empty());
+    }
+}
+
+#[test]
+fn mutated_sessions_end_in_an_error_or_not_at_all_but_never_in_a_panic() {
+    let bytes = recorded();
+    let mut noise = 0x5EED_u64;
+    let mut next = || {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        noise as usize
+    };
+    for _ in 0..5_000 {
+        let mut mutated = bytes.clone();
+        for _ in 0..1 + next() % 5 {
+            // Mostly behind the handshake, where there is more to break.
+            let at = if next() % 8 == 0 { next() % bytes.len() } else { 3073 + next() % (bytes.len() - 3073) };
+            mutated[at] = next() as u8;
+        }
+        drive(mutated.chunks(1 + next() % 500));
+    }
+}
