@@ -28,6 +28,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// reset would overtake that word.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// The same while the server shuts down and has no time to lose.
+const LAST_DRAIN: Duration = Duration::from_millis(250);
+
 const READ_BUFFER: usize = 64 << 10;
 
 /// One publisher's connection.
@@ -291,8 +294,10 @@ impl Connection {
         if self.socket.write_all(&unsent).is_err() || self.socket.shutdown(Shutdown::Write).is_err() {
             return;
         }
-        if !matches!(end, End::Closed | End::Lost(_)) {
-            self.drain();
+        match end {
+            End::Closed | End::Lost(_) => {}
+            End::Shutdown => self.drain(LAST_DRAIN),
+            _ => self.drain(DRAIN),
         }
     }
 
@@ -306,8 +311,8 @@ impl Connection {
         }
     }
 
-    fn drain(&mut self) {
-        let deadline = Instant::now() + DRAIN;
+    fn drain(&mut self, time: Duration) {
+        let deadline = Instant::now() + time;
         let mut waste = [0; 4096];
         while Instant::now() < deadline {
             match self.socket.read(&mut waste) {

@@ -1,0 +1,174 @@
+//! The library as a program embeds it: start, publish, subscribe, look, shut down; several servers in one process.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use rtmpd::media::PacketKind;
+use rtmpd::{Error, Server, ServerHandle, StreamName, Tag};
+use support::deadline::{seconds, wait_until};
+use support::flv::{Kind, Tag as SourceTag};
+use support::http;
+use support::rtmp::RtmpClient;
+
+fn start() -> ServerHandle {
+    Server::builder().rtmp((Ipv4Addr::LOCALHOST, 0)).http((Ipv4Addr::LOCALHOST, 0)).start().unwrap()
+}
+
+fn video(timestamp: u32, keyframe: bool) -> SourceTag {
+    let body = vec![if keyframe { 0x17 } else { 0x27 }, 1, 0, 0, 0, timestamp as u8, 1, 2, 3];
+    SourceTag { kind: Kind::Video, timestamp, body }
+}
+
+fn sequence_header() -> SourceTag {
+    SourceTag { kind: Kind::Video, timestamp: 0, body: vec![0x17, 0, 0, 0, 0, 1, 100, 0, 31] }
+}
+
+/// A publisher of video alone that has sent two frames.
+fn publish(server: &ServerHandle, app: &str, name: &str) -> (RtmpClient, u32) {
+    let mut publisher = RtmpClient::connect(server.rtmp_addr());
+    let stream = publisher.publish(app, name).unwrap();
+    for tag in [sequence_header(), video(0, true), video(40, false)] {
+        publisher.send_tag(stream, &tag);
+    }
+    (publisher, stream)
+}
+
+fn subscribe(server: &ServerHandle, name: &StreamName) -> rtmpd::Subscription {
+    wait_until("the stream to be joinable", seconds(5), || server.subscribe(name))
+}
+
+fn threads_named(names: &[&str]) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let comm = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    tasks.map(comm).filter(|comm| names.iter().any(|name| comm.starts_with(name))).count()
+}
+
+#[test]
+fn a_program_sees_the_tags_that_a_publisher_sends() {
+    let server = start();
+    let name = StreamName::new("live", "cam1").unwrap();
+    assert!(server.subscribe(&name).is_none(), "not live yet");
+    let (mut publisher, stream) = publish(&server, "live", "cam1");
+    let mut tags = subscribe(&server, &name);
+    let mut next = || tags.next_within(seconds(5)).unwrap();
+    let kinds: Vec<_> = (0..4).map(|_| next().unwrap()).map(|tag: Tag| (tag.kind, tag.timestamp.0)).collect();
+    use PacketKind::{Data, Video};
+    assert_eq!(kinds, [(Data, 0), (Video, 0), (Video, 0), (Video, 40)], "metadata, header, two frames");
+    let sent = video(80, false);
+    publisher.send_tag(stream, &sent);
+    let got = next().unwrap();
+    assert_eq!((got.timestamp.0, got.body()), (80, &sent.body[..]));
+
+    let status = &server.streams()[0];
+    assert_eq!((status.name.as_str(), status.video_codec.as_deref()), ("live/cam1", Some("H.264")));
+    assert!(status.tracks.video && !status.tracks.audio);
+    assert!(status.publisher.starts_with(&publisher.address()), "{}", status.publisher);
+    drop(publisher);
+    assert!(next().is_none(), "the subscription ends with the stream");
+    wait_until("the stream to be gone", seconds(5), || server.streams().is_empty().then_some(()));
+    server.shutdown(seconds(5)).unwrap();
+}
+
+#[test]
+fn viewers_are_counted_while_they_watch() {
+    let server = start();
+    let (_publisher, _) = publish(&server, "", "");
+    subscribe(&server, &StreamName::new("", "").unwrap());
+    let viewers = |count| {
+        wait_until("the number of viewers", seconds(5), || (server.streams()[0].viewers == count).then_some(()));
+    };
+    let first = http::play(server.http_addr(), "/service/httpflv");
+    let second = http::play(server.http_addr(), "/.flv");
+    viewers(2);
+    drop(first);
+    viewers(1);
+    drop(second);
+    viewers(0);
+}
+
+#[test]
+fn shutdown_joins_every_thread_and_frees_the_ports() {
+    let server = start();
+    let (mut publisher, _) = publish(&server, "live", "s");
+    subscribe(&server, &StreamName::new("live", "s").unwrap());
+    let mut viewer = http::play(server.http_addr(), "/live/s.flv");
+    let waiting = http::connect(server.http_addr());
+    std::io::Write::write_all(&mut &waiting, b"GET /live/other.flv HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let silent = TcpStream::connect(server.rtmp_addr()).unwrap();
+    let (rtmp, http) = (server.rtmp_addr(), server.http_addr());
+
+    server.shutdown(seconds(5)).unwrap();
+    viewer.rest();
+    assert!(viewer.input().is_complete(), "the viewer got the last chunk");
+    let (answer, _) = http::read_until_closed(waiting, seconds(5));
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
+    let goodbye = std::iter::from_fn(|| publisher.read_message()).any(|message| message.command() == Some("onStatus"));
+    assert!(goodbye, "the publisher was told");
+    drop(silent);
+    for address in [rtmp, http] {
+        TcpListener::bind(address).unwrap_or_else(|error| panic!("{address} is still in use: {error}"));
+    }
+}
+
+#[test]
+fn a_server_can_be_started_and_ended_again_and_again() {
+    // Threads of other tests in this process have other names or are counted both before and after.
+    let names = ["rtmp-accept", "http-accept", "slow-lane"];
+    for _ in 0..10 {
+        let server = start();
+        let (_publisher, _) = publish(&server, "live", "s");
+        drop(server);
+    }
+    wait_until("the threads of ended servers to be gone", seconds(10), || {
+        // Each of the other tests has at most three servers' worth of them at a time.
+        (threads_named(&names) <= 5 * names.len()).then_some(())
+    });
+}
+
+#[test]
+fn servers_in_one_process_have_nothing_to_do_with_each_other() {
+    let (one, two) = (start(), start());
+    let name = StreamName::new("live", "s").unwrap();
+    let (_publisher, _) = publish(&one, "live", "s");
+    subscribe(&one, &name);
+    assert!(two.subscribe(&name).is_none());
+    one.shutdown(seconds(5)).unwrap();
+    assert_eq!(http::get(two.http_addr(), "/healthz").status, 200);
+}
+
+#[test]
+fn an_address_in_use_is_named_with_the_cure() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let error = Server::builder().rtmp(free).http(address).start().unwrap_err();
+    assert!(matches!(error, Error::Bind { protocol: "HTTP", .. }));
+    let text = error.to_string();
+    assert!(text.contains(&address.to_string()) && text.contains("--http"), "{text}");
+}
+
+#[test]
+fn a_dropped_subscription_and_many_of_them_hold_nobody_up() {
+    let server = start();
+    let name = StreamName::new("live", "s").unwrap();
+    let (mut publisher, stream) = publish(&server, "live", "s");
+    let _idle = subscribe(&server, &name); // never read from
+    let readers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut tags = subscribe(&server, &name);
+            thread::spawn(move || {
+                std::iter::from_fn(|| tags.next_within(seconds(10)).unwrap()).map(|tag| tag.timestamp.0).max()
+            })
+        })
+        .collect();
+    for time in (80..4000).step_by(40) {
+        publisher.send_tag(stream, &video(time, time % 1000 == 0));
+    }
+    drop(publisher);
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), Some(3960), "every reader came to the last frame");
+    }
+}
