@@ -12,7 +12,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -68,8 +68,8 @@ pub(crate) struct Answers {
 pub(crate) struct Delivery {
     registry: Arc<Registry>,
     dispatch: Arc<Dispatch>,
-    workers: Threads,
-    lane: Threads,
+    /// Of the workers and of the slow lane; gone once they have been shut down.
+    threads: Mutex<Option<(Threads, Threads)>>,
 }
 
 /// Where viewers are handed over.
@@ -106,7 +106,7 @@ impl Delivery {
         }
         let lane_dispatch = Arc::clone(&dispatch);
         lane_threads.spawn("slow-lane", move || lane.run(&lane_dispatch))?;
-        Ok(Self { registry, dispatch, workers: worker_threads, lane: lane_threads })
+        Ok(Self { registry, dispatch, threads: Mutex::new(Some((worker_threads, lane_threads))) })
     }
 
     /// Takes a viewer on. The first bytes go out in the calling thread, as many as the socket takes at once.
@@ -135,12 +135,14 @@ impl Delivery {
 
     /// Ends every response and all threads; returns whether that was done by `deadline`. The streams must have
     /// been ended before. Viewers that do not take their last bytes in time are cut off.
-    pub(crate) fn shutdown(self, deadline: Instant) -> bool {
+    pub(crate) fn shutdown(&self, deadline: Instant) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((workers, lane)) = threads else { return true };
         self.dispatch.workers.iter().for_each(WorkerHandle::stop);
-        let workers_ended = self.workers.join(deadline);
+        let workers_ended = workers.join(deadline);
         // Only now: workers hand their slow viewers over to the lane as they end.
         self.dispatch.lane.send(LaneCommand::Stop(deadline));
-        self.lane.join(deadline + Duration::from_millis(100)) && workers_ended
+        lane.join(deadline + Duration::from_millis(100)) && workers_ended
     }
 }
 

@@ -76,7 +76,7 @@ impl Http {
         }
         let gate_stopper = listener.stopper();
         let gate = Threads::new();
-        let gatekeeper = Gate::new(config, parked, Arc::clone(&front));
+        let gatekeeper = Gate::new(config, parked, Arc::clone(&front), gate_stopper.clone());
         let connections = gate.share();
         gate.spawn("http-accept", move || gatekeeper.accept(listener, &connections))
             .map_err(Error::start("the HTTP listener"))?;

@@ -168,10 +168,7 @@ impl Running {
         registry.close();
         // In this order: requests under way become viewers until the web side has ended.
         let web_ended = self.web.join(for_viewers);
-        let viewers_ended = match Arc::try_unwrap(self.delivery) {
-            Ok(delivery) => delivery.shutdown(for_viewers),
-            Err(_still_used) => false,
-        };
+        let viewers_ended = self.delivery.shutdown(for_viewers);
         let publishers_ended = self.ingest.join(for_all);
         if web_ended && viewers_ended && publishers_ended { Ok(()) } else { Err(ShutdownTimeout) }
     }

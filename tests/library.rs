@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread;
 
 use rtmpd::media::PacketKind;
@@ -13,7 +14,34 @@ use support::flv::{Kind, Tag as SourceTag};
 use support::http;
 use support::rtmp::RtmpClient;
 
+/// Keeps what the library logs: a program's own logger, as the library installs none.
+struct Log;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LINES.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Waits for a line that has all of `words`.
+fn log_line(words: &[&str]) {
+    let found = |line: &String| words.iter().all(|word| line.contains(word));
+    wait_until("a line in the log", seconds(5), || LINES.lock().unwrap().iter().any(found).then_some(()));
+}
+
 fn start() -> ServerHandle {
+    // Whichever test comes first installs it.
+    if log::set_logger(&Log).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
     Server::builder().rtmp((Ipv4Addr::LOCALHOST, 0)).http((Ipv4Addr::LOCALHOST, 0)).start().unwrap()
 }
 
@@ -78,7 +106,9 @@ fn viewers_are_counted_while_they_watch() {
     let (_publisher, _) = publish(&server, "", "");
     subscribe(&server, &StreamName::new("", "").unwrap());
     let viewers = |count| {
-        wait_until("the number of viewers", seconds(5), || (server.streams()[0].viewers == count).then_some(()));
+        wait_until("the number of viewers", seconds(5), || {
+            (server.streams()[0].viewers == count).then_some(())
+        });
     };
     let first = http::play(server.http_addr(), "/service/httpflv");
     let second = http::play(server.http_addr(), "/.flv");
@@ -97,6 +127,8 @@ fn shutdown_joins_every_thread_and_frees_the_ports() {
     let mut viewer = http::play(server.http_addr(), "/live/s.flv");
     let waiting = http::connect(server.http_addr());
     std::io::Write::write_all(&mut &waiting, b"GET /live/other.flv HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let waiter = waiting.local_addr().unwrap().to_string();
+    log_line(&[&waiter, "waits"]);
     let silent = TcpStream::connect(server.rtmp_addr()).unwrap();
     let (rtmp, http) = (server.rtmp_addr(), server.http_addr());
 
@@ -105,7 +137,8 @@ fn shutdown_joins_every_thread_and_frees_the_ports() {
     assert!(viewer.input().is_complete(), "the viewer got the last chunk");
     let (answer, _) = http::read_until_closed(waiting, seconds(5));
     assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
-    let goodbye = std::iter::from_fn(|| publisher.read_message()).any(|message| message.command() == Some("onStatus"));
+    let goodbye =
+        std::iter::from_fn(|| publisher.read_message()).any(|message| message.command() == Some("onStatus"));
     assert!(goodbye, "the publisher was told");
     drop(silent);
     for address in [rtmp, http] {

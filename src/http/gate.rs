@@ -14,7 +14,7 @@ use super::head::{CONNECTION_HEADER, HeadError, MAX_BODY, MAX_HEAD, Vetted, vet}
 use super::private::SECRET_HEADER;
 use crate::admission::{Admission, Permit, Refusal};
 use crate::config::Config;
-use crate::listener::{Listener, Occasional};
+use crate::listener::{Listener, Occasional, Stopper};
 use crate::threads::Threads;
 
 /// How long tiny_http may take to answer.
@@ -25,6 +25,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long to read on after an answer, so that unread input does not reset the connection before it arrives.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// How often a thread that waits for a client looks whether the server is shutting down.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How many refused connections are kept open a little, for the same reason.
 const MAX_REFUSED: usize = 64;
@@ -75,17 +78,24 @@ pub(crate) struct Gate {
 struct Shared {
     parked: Arc<Parked>,
     front: Arc<Front>,
+    stopper: Stopper,
     patience: Duration,
     cors: bool,
 }
 
 impl Gate {
-    pub(crate) fn new(config: &Config, parked: Arc<Parked>, front: Arc<Front>) -> Self {
+    pub(crate) fn new(config: &Config, parked: Arc<Parked>, front: Arc<Front>, stopper: Stopper) -> Self {
         let limits = &config.limits;
         Self {
             connections: Admission::new(limits.http_connections, limits.http_connections_per_address),
             requests: Admission::new(limits.http_requests, 0),
-            shared: Arc::new(Shared { parked, front, patience: config.timeouts.request, cors: config.cors }),
+            shared: Arc::new(Shared {
+                parked,
+                front,
+                stopper,
+                patience: config.timeouts.request,
+                cors: config.cors,
+            }),
             refused: VecDeque::new(),
             refusals: Occasional::default(),
         }
@@ -149,38 +159,37 @@ impl Shared {
             Err(error) => {
                 log::info!("HTTP request from {} refused: {error}", client.peer);
                 let answer = plain(error.status(), &error.to_string(), self.cors);
-                send(&mut client, &answer);
+                self.send(&mut client, &answer);
             }
         }
     }
 
     /// Reads a whole request into `received`, which then ends with its body; `None` if the client left.
     fn read_head(&self, mut socket: &TcpStream, received: &mut Vec<u8>) -> Result<Option<Vetted>, HeadError> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Deadline { at: Instant::now() + self.patience, stopper: &self.stopper };
         let mut buffer = [0; 2048];
+        let mut head = None;
         loop {
-            // Vetting again from the start is cheap: a head that comes in many pieces is rare, and bounded.
-            let head = vet(received)?;
-            if let Some(head) = head {
-                let whole = head.head_length + head.body_length;
-                if received.len() >= whole {
-                    received.truncate(whole);
-                    return Ok(Some(head));
-                }
+            let Some(tick) = deadline.tick() else {
+                return Err(if self.stopper.is_stopped() { HeadError::Shutdown } else { HeadError::Timeout });
+            };
+            let count = match socket.set_read_timeout(Some(tick)).and_then(|()| socket.read(&mut buffer)) {
+                Ok(0) => return Ok(None),
+                Ok(count) => count,
+                Err(error) if is_timeout(&error) => continue,
+                Err(_) => return Ok(None),
+            };
+            let first = received.is_empty();
+            received.extend_from_slice(&buffer[..count]);
+            // Vetting starts from the front each time; a head that comes in bits must not make that costly.
+            if head.is_none() && (first || buffer[..count].contains(&b'\n') || received.len() >= MAX_HEAD) {
+                head = vet(received)?;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(HeadError::Timeout);
+            if let Some(vetted) = head.take_if(|head| received.len() >= head.head_length + head.body_length) {
+                received.truncate(vetted.head_length + vetted.body_length);
+                return Ok(Some(vetted));
             }
             debug_assert!(received.len() <= MAX_HEAD + MAX_BODY);
-            let read = socket.set_read_timeout(Some(left)).and_then(|()| socket.read(&mut buffer));
-            match read {
-                Ok(0) => return Ok(None),
-                Ok(count) => received.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
-                Err(_) => return Ok(None),
-            }
         }
     }
 
@@ -191,13 +200,13 @@ impl Shared {
         let answer = self.ask_front(id, head, body);
         let Some(mut client) = self.parked.take(id) else { return };
         match answer {
-            Ok(answer) => send(&mut client, &answer),
+            Ok(answer) => self.send(&mut client, &answer),
             Err(error) => {
                 log::error!(
                     "HTTP request from {peer} refused: the private HTTP server does not answer: {error}"
                 );
                 let text = "The server cannot answer just now; try again.";
-                send(&mut client, &plain("503 Service Unavailable", text, self.cors));
+                self.send(&mut client, &plain("503 Service Unavailable", text, self.cors));
             }
         }
     }
@@ -213,6 +222,17 @@ impl Shared {
         connection.read_to_end(&mut answer)?;
         close_after(answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
+
+    /// Sends a whole answer and closes, so that it arrives.
+    fn send(&self, client: &mut ClientSocket, answer: &[u8]) {
+        let deadline = Deadline { at: Instant::now() + ANSWER_PATIENCE, stopper: &self.stopper };
+        let socket = &mut client.socket;
+        let sent = write_by(socket, answer, &deadline).and_then(|()| socket.shutdown(Shutdown::Write));
+        if let Err(error) = sent {
+            return log::debug!("client {} lost: {error}", client.peer);
+        }
+        linger(socket, &Deadline { at: Instant::now() + LINGER, stopper: &self.stopper });
+    }
 }
 
 /// Tells the client that the connection ends with this answer; tiny_http does not say so itself.
@@ -222,46 +242,49 @@ fn close_after(mut answer: Vec<u8>) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// Sends a whole answer and closes, so that it arrives.
-fn send(client: &mut ClientSocket, answer: &[u8]) {
-    let deadline = Instant::now() + ANSWER_PATIENCE;
-    let socket = &mut client.socket;
-    let sent = write_by(socket, answer, deadline).and_then(|()| socket.shutdown(Shutdown::Write));
-    if let Err(error) = sent {
-        return log::debug!("client {} lost: {error}", client.peer);
-    }
-    linger(socket);
+/// The end of a wait for a client: a time, or the server's shutdown.
+struct Deadline<'a> {
+    at: Instant,
+    stopper: &'a Stopper,
 }
 
-fn write_by(socket: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        socket.set_write_timeout(Some(left))?;
+impl Deadline<'_> {
+    /// How long to wait before looking again; `None` once it is over.
+    fn tick(&self) -> Option<Duration> {
+        let left = self.at.saturating_duration_since(Instant::now());
+        (!left.is_zero() && !self.stopper.is_stopped()).then(|| left.min(TICK))
+    }
+}
+
+/// Writes everything, unless the deadline comes between two writes.
+fn write_by(socket: &mut TcpStream, mut bytes: &[u8], deadline: &Deadline<'_>) -> io::Result<()> {
+    socket.set_write_timeout(Some(TICK))?;
+    loop {
         match socket.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error),
         }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        deadline.tick().ok_or(io::ErrorKind::TimedOut)?;
     }
-    Ok(())
 }
 
-fn linger(socket: &mut TcpStream) {
-    let deadline = Instant::now() + LINGER;
+fn linger(socket: &mut TcpStream, deadline: &Deadline<'_>) {
     let mut waste = [0; 2048];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
-            return;
-        }
-        match socket.read(&mut waste) {
+    while let Some(tick) = deadline.tick() {
+        match socket.set_read_timeout(Some(tick)).and_then(|()| socket.read(&mut waste)) {
             Ok(1..) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => {}
             Ok(0) | Err(_) => return,
         }
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }

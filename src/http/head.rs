@@ -51,6 +51,8 @@ pub(crate) enum HeadError {
     Version,
     #[error("the request was not complete in time")]
     Timeout,
+    #[error("the server is shutting down")]
+    Shutdown,
 }
 
 impl HeadError {
@@ -62,6 +64,7 @@ impl HeadError {
             Self::TransferEncoding => "501 Not Implemented",
             Self::Version => "505 HTTP Version Not Supported",
             Self::Timeout => "408 Request Timeout",
+            Self::Shutdown => "503 Service Unavailable",
         }
     }
 }

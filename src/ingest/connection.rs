@@ -39,7 +39,6 @@ pub(super) struct Connection {
     peer: SocketAddr,
     shared: Arc<Shared>,
     started: Instant,
-    last_input: Instant,
     activity: Activity,
 }
 
@@ -69,7 +68,7 @@ enum End {
 impl Connection {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        Self { socket, peer, shared, started: now, last_input: now, activity: Activity::None { since: now } }
+        Self { socket, peer, shared, started: now, activity: Activity::None { since: now } }
     }
 
     /// Serves the connection to its end.
@@ -121,10 +120,7 @@ impl Connection {
         }
         match self.socket.read(buffer) {
             Ok(0) => Err(End::Closed),
-            Ok(count) => {
-                self.last_input = Instant::now();
-                session.handle_input(&buffer[..count]).map_err(End::Protocol)
-            }
+            Ok(count) => session.handle_input(&buffer[..count]).map_err(End::Protocol),
             Err(error) if is_timeout(&error) => Ok(()),
             Err(error) => Err(End::Lost(error)),
         }
@@ -241,7 +237,7 @@ impl Connection {
                     session.close(&format!("The stream was ended: {reason}."));
                     return Err(if reason == EndReason::Shutdown { End::Shutdown } else { End::Replaced });
                 }
-                if now.saturating_duration_since(self.last_input) >= timeouts.idle_publisher {
+                if publication.live().silence(now) >= timeouts.idle_publisher {
                     session.close("Nothing was received for too long.");
                     return Err(End::Idle(timeouts.idle_publisher));
                 }
@@ -253,7 +249,6 @@ impl Connection {
     fn try_held_again(&mut self, session: &mut Session) -> Result<(), End> {
         let nothing = Activity::None { since: Instant::now() };
         if let Activity::Held { name, client, since, first } = std::mem::replace(&mut self.activity, nothing) {
-            self.last_input = Instant::now();
             self.try_publish(name, client, session, Some((since, first)))?;
         }
         Ok(())
