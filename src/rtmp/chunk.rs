@@ -1,6 +1,7 @@
 //! The chunk stream: messages cut into chunks so that large ones do not hold up small ones
 //! (RTMP 1.0, section 5.3).
 
+mod header;
 mod reader;
 mod writer;
 

@@ -1,12 +1,8 @@
-use byteorder::{ByteOrder, LittleEndian};
-
-use super::{DEFAULT_CHUNK_SIZE, EXTENDED, MAX_CHUNK_SIZE};
+use super::header::{Fields, Header, MAX_HEADER};
+use super::{DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE};
 use crate::bytes::{Reader, UnexpectedEnd};
 use crate::media::Timestamp;
 use crate::rtmp::message::{Message, MessageType};
-
-/// Longest chunk header: 3 bytes basic, 11 bytes message, 4 bytes extended timestamp.
-const MAX_HEADER: usize = 18;
 
 /// After a type 0 chunk, a type 3 chunk that begins a new message adds the type 0 timestamp again
 /// (section 5.3.1.2.4). No real delta is longer than this; a longer one is an absolute time, and adds nothing.
@@ -125,22 +121,6 @@ struct Aside {
     length: usize,
 }
 
-/// A chunk header as it is on the wire.
-struct Header {
-    chunk_stream: u32,
-    fields: Fields,
-    /// The extended timestamp, if one is there.
-    extended: Option<u32>,
-}
-
-/// The message header: what types 0 to 3 carry (section 5.3.1.2).
-enum Fields {
-    Full { timestamp: u32, length: u32, message_type: u8, stream_id: u32 },
-    SameStream { delta: u32, length: u32, message_type: u8 },
-    SameLength { delta: u32 },
-    Same,
-}
-
 impl ChunkReader {
     /// Expects the first chunk header.
     pub fn new(limits: ChunkLimits) -> Self {
@@ -206,61 +186,10 @@ impl ChunkReader {
 
     /// The header at the front of `bytes` and its length; `None` if more bytes are needed to tell.
     fn parse_header(&self, bytes: &[u8]) -> Option<(Header, usize)> {
-        let mut reader = Reader::new(bytes);
-        let header = self.header(&mut reader)?;
-        Some((header, bytes.len() - reader.rest().len()))
-    }
-
-    fn header(&self, reader: &mut Reader<'_>) -> Option<Header> {
-        let first = reader.u8().ok()?;
-        let chunk_stream = match first & 0x3F {
-            0 => 64 + u32::from(reader.u8().ok()?),
-            1 => 64 + u32::from(LittleEndian::read_u16(reader.take(2).ok()?)),
-            number => u32::from(number),
-        };
-        let fields = match first >> 6 {
-            0 => Fields::Full {
-                timestamp: reader.u24().ok()?,
-                length: reader.u24().ok()?,
-                message_type: reader.u8().ok()?,
-                stream_id: LittleEndian::read_u32(reader.take(4).ok()?),
-            },
-            1 => Fields::SameStream {
-                delta: reader.u24().ok()?,
-                length: reader.u24().ok()?,
-                message_type: reader.u8().ok()?,
-            },
-            2 => Fields::SameLength { delta: reader.u24().ok()? },
-            _ => Fields::Same,
-        };
-        let extended = match fields {
-            Fields::Full { timestamp: EXTENDED, .. }
-            | Fields::SameStream { delta: EXTENDED, .. }
-            | Fields::SameLength { delta: EXTENDED } => Some(reader.u32().ok()?),
-            Fields::Same => self.repeated_extended(chunk_stream, reader)?,
-            _ => None,
-        };
-        Some(Header { chunk_stream, fields, extended })
-    }
-
-    /// Whether a type 3 header repeats its stream's extended timestamp. The specification says so and most
-    /// encoders do; some do not, and then payload follows at once. The bytes themselves tell: only an exact
-    /// repetition, of the field or of the time that it came to, is taken for one. `None`: too few bytes to tell.
-    fn repeated_extended(&self, chunk_stream: u32, reader: &mut Reader<'_>) -> Option<Option<u32>> {
-        let Some(stream) = self.find(chunk_stream).map(|index| &self.streams[index].1) else {
-            return Some(None);
-        };
-        let Some(last) = stream.extended else { return Some(None) };
-        let arrived = &reader.rest()[..reader.rest().len().min(4)];
-        let repeats = |value: u32| value.to_be_bytes().starts_with(arrived);
-        match (repeats(last) || repeats(stream.timestamp), arrived.len()) {
-            (false, _) => Some(None),
-            (true, 4) => {
-                reader.u32().ok()?;
-                Some(Some(last))
-            }
-            (true, _) => None,
-        }
+        Header::parse(bytes, |chunk_stream| {
+            let stream = &self.streams[self.find(chunk_stream)?].1;
+            stream.extended.map(|raw| [raw, stream.timestamp])
+        })
     }
 
     /// Applies a header to its stream. Gives the message if it has no payload.
