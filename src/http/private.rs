@@ -16,6 +16,12 @@ use tiny_http::Listener;
 /// Proves on a loopback socket, which any program on the machine can reach, that a request comes from the gate.
 pub(crate) const SECRET_HEADER: &str = "X-Rtmpd-Secret";
 
+const PREFIX: &str = "rtmpd-";
+const SOCKET: &str = "http.sock";
+
+/// A directory younger than this may belong to a server that has not begun to listen.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+
 /// Where tiny_http listens.
 #[derive(Debug)]
 pub(crate) enum Private {
@@ -43,9 +49,10 @@ impl Private {
 
     #[cfg(unix)]
     fn listen_unix() -> io::Result<(Self, Listener)> {
-        let directory = std::env::temp_dir().join(format!("rtmpd-{}", random_hex()?));
+        remove_leftovers();
+        let directory = std::env::temp_dir().join(format!("{PREFIX}{}", random_hex()?));
         std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let private = Self::Unix { socket: directory.join("http.sock"), directory };
+        let private = Self::Unix { socket: directory.join(SOCKET), directory };
         let Self::Unix { socket, .. } = &private else { return Err(io::ErrorKind::Unsupported.into()) };
         let listener = UnixListener::bind(socket)?;
         Ok((private, listener.into()))
@@ -97,6 +104,21 @@ impl Drop for Private {
     }
 }
 
+/// Removes the directories of servers that were killed: nobody listens there any more.
+#[cfg(unix)]
+fn remove_leftovers() {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let directory = entry.path();
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        let connected = UnixStream::connect(directory.join(SOCKET));
+        let is_dead = connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if is_dead && age.is_some_and(|age| age > LEFTOVER_AGE) {
+            let _of_another_server_by_now = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
 fn random_hex() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -104,4 +126,70 @@ fn random_hex() -> io::Result<String> {
         let _infallible = write!(hex, "{byte:02x}");
         hex
     }))
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    fn talks(private: &Private, listener: &Listener) {
+        let mut client = private.connect(Duration::from_secs(1)).unwrap();
+        client.write_all(b"x").unwrap();
+        let mut got = [0];
+        match listener {
+            Listener::Tcp(listener) => listener.accept().unwrap().0.read_exact(&mut got).unwrap(),
+            Listener::Unix(listener) => listener.accept().unwrap().0.read_exact(&mut got).unwrap(),
+        }
+        assert_eq!(got, *b"x");
+    }
+
+    #[test]
+    fn the_directory_is_for_this_user_alone_and_goes_with_the_socket() {
+        let (private, listener) = Private::listen().unwrap();
+        talks(&private, &listener);
+        let Private::Unix { directory, .. } = &private else { unreachable!("this is Unix") };
+        let (directory, metadata) = (directory.clone(), directory.metadata().unwrap());
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o700);
+        assert_eq!(metadata.uid(), std::fs::metadata("/proc/self").map_or(metadata.uid(), |own| own.uid()));
+        assert_eq!(private.secret(), None);
+        drop(private);
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn loopback_needs_a_secret_that_differs_each_time() {
+        let (one, listener) = Private::listen_loopback().unwrap();
+        talks(&one, &listener);
+        let (two, _) = Private::listen_loopback().unwrap();
+        assert_eq!(one.secret().unwrap().len(), 32);
+        assert_ne!(one.secret(), two.secret());
+    }
+
+    #[test]
+    fn what_a_killed_server_left_is_removed_and_nothing_else() {
+        let directory =
+            |name: &str| std::env::temp_dir().join(format!("{PREFIX}test-{name}-{}", std::process::id()));
+        let (dead, young, alive) = (directory("dead"), directory("young"), directory("alive"));
+        let listen = |directory: &PathBuf| {
+            std::fs::create_dir(directory).unwrap();
+            UnixListener::bind(directory.join(SOCKET)).unwrap()
+        };
+        let age = |directory: &PathBuf| {
+            let long_ago = std::time::SystemTime::now() - 2 * LEFTOVER_AGE;
+            std::fs::File::open(directory).unwrap().set_modified(long_ago).unwrap();
+        };
+        drop(listen(&dead));
+        drop(listen(&young));
+        let listener = listen(&alive);
+        age(&dead);
+        age(&alive);
+        remove_leftovers();
+        assert_eq!((dead.exists(), young.exists(), alive.exists()), (false, true, true));
+        drop(listener);
+        for directory in [young, alive] {
+            std::fs::remove_dir_all(directory).unwrap();
+        }
+    }
 }
