@@ -351,8 +351,10 @@ fn what_is_out_of_order_or_too_long_ends_the_session() {
         [(longest_name.clone(), Ok(())), (longest_name + "n", Err(SessionError::NameTooLong))]
     {
         for command in ["publish", "play"] {
-            let name = Value::from(name.as_str());
-            assert_eq!(Client::connected("live").command(command, 5.0, &[name], 1), outcome);
+            let mut client = Client::connected("live");
+            assert_eq!(client.command(command, 5.0, &[Value::from(name.as_str())], 1), outcome);
+            let told = client.answers().iter().any(|answer| answer.3 == "NetStream.Publish.BadName");
+            assert_eq!(told, outcome.is_err(), "the client is told why");
         }
     }
     let mut bomb = Command::new("connect", 1.0, Vec::new()).encode();

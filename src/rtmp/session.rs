@@ -287,6 +287,11 @@ impl Session {
             |key| command.object.as_object().and_then(|object| object.get(key)).and_then(Value::as_str);
         let app = property("app").unwrap_or_default();
         if app.len() > MAX_APP {
+            self.replies.error(
+                command.transaction,
+                "NetConnection.Connect.Rejected",
+                "The app's name is too long.",
+            );
             return Err(SessionError::NameTooLong);
         }
         self.app = app.to_owned();
@@ -310,7 +315,7 @@ impl Session {
     }
 
     fn publish(&mut self, command: &Command, stream_id: u32) -> Result<(), SessionError> {
-        let name = self.checked_name(command)?;
+        let name = self.checked_name(command, stream_id)?;
         if self.stage != Stage::Connected {
             let description = "This connection publishes already; use another for another stream.";
             self.replies.status(stream_id, Level::Error, "NetStream.Publish.BadName", description);
@@ -323,15 +328,20 @@ impl Session {
     }
 
     fn play(&mut self, command: &Command, stream_id: u32) -> Result<(), SessionError> {
-        let name = self.checked_name(command)?;
+        let name = self.checked_name(command, stream_id)?;
         self.stage = Stage::Asked { stream_id };
         self.events.push_back(Event::PlayRequested { app: self.app.clone(), name });
         Ok(())
     }
 
-    fn checked_name(&self, command: &Command) -> Result<String, SessionError> {
+    fn checked_name(&mut self, command: &Command, stream_id: u32) -> Result<String, SessionError> {
         let name = command.text(0);
-        if name.len() > MAX_NAME { Err(SessionError::NameTooLong) } else { Ok(name.to_owned()) }
+        if name.len() > MAX_NAME {
+            let description = "The stream's name is too long.";
+            self.replies.status(stream_id, Level::Error, "NetStream.Publish.BadName", description);
+            return Err(SessionError::NameTooLong);
+        }
+        Ok(name.to_owned())
     }
 
     /// FCUnpublish ends the publication already: ffmpeg often resets the connection before its deleteStream.

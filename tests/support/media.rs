@@ -1,0 +1,138 @@
+//! Source files, made once by ffmpeg and kept in the target directory.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::compare::{Packets, Run};
+use super::ffmpeg;
+use super::flv::{FlvReader, Kind, Tag};
+
+/// A short FLV file and what is in it.
+pub struct Source {
+    pub path: PathBuf,
+    pub tags: Vec<Tag>,
+    /// The numbers of the keyframes among the video frames.
+    pub keyframes: Vec<usize>,
+}
+
+/// H.264 baseline, a keyframe a second, and AAC.
+pub fn plain() -> Source {
+    make("plain", &[PICTURE, SOUND, BASELINE, AAC])
+}
+
+/// H.264 main with B-frames, a keyframe every two seconds, and AAC.
+pub fn b_frames() -> Source {
+    make("b-frames", &[PICTURE, SOUND, MAIN, AAC])
+}
+
+pub fn with_mp3() -> Source {
+    make("with-mp3", &[PICTURE, SOUND, BASELINE, MP3])
+}
+
+pub fn audio_only() -> Source {
+    make("audio-only", &[SOUND, AAC])
+}
+
+pub fn video_only() -> Source {
+    make("video-only", &[PICTURE, BASELINE])
+}
+
+/// Another picture than [`plain`]'s, in another size.
+pub fn other_size() -> Source {
+    make("other-size", &[OTHER_PICTURE, SOUND, BASELINE, AAC])
+}
+
+/// Like [`plain`], but half a minute of it.
+pub fn long() -> Source {
+    make("long", &[LONG_PICTURE, LONG_SOUND, BASELINE, AAC])
+}
+
+/// About 12 Mbit/s for 20 seconds: fills the buffers of a connection that nobody reads.
+pub fn fat() -> Source {
+    make("fat", &[FAT_PICTURE, FAT_SOUND, FAT, AAC])
+}
+
+impl Source {
+    /// Which part of this source these tags are; panics where they differ from it.
+    #[track_caller]
+    pub fn run_of_tags(&self, tags: &[Tag]) -> Run {
+        Packets::from_tags(&self.tags).find_run(&self.keyframes, &Packets::from_tags(tags))
+    }
+
+    /// The same for the packets that ffmpeg got.
+    #[track_caller]
+    pub fn run_of_packets(&self, got: &Packets) -> Run {
+        let source = ffmpeg::packets_of(&self.path);
+        let frames = Packets::from_tags(&self.tags);
+        assert_eq!(
+            (source.video.len(), source.audio.len()),
+            (frames.video.len(), frames.audio.len()),
+            "two readers of one file"
+        );
+        source.find_run(&self.keyframes, got)
+    }
+
+    pub fn has_video(&self) -> bool {
+        self.tags.iter().any(|tag| tag.kind == Kind::Video)
+    }
+
+    pub fn has_audio(&self) -> bool {
+        self.tags.iter().any(|tag| tag.kind == Kind::Audio)
+    }
+}
+
+fn make(name: &str, parts: &[&str]) -> Source {
+    let path = file(name, parts);
+    let mut reader = FlvReader::open(BufReader::new(File::open(&path).unwrap()));
+    let tags = reader.rest();
+    let frames = tags.iter().filter(|tag| tag.kind == Kind::Video && tag.is_frame());
+    let keyframes = frames.enumerate().filter(|(_, tag)| tag.is_keyframe()).map(|(number, _)| number).collect();
+    Source { path, tags, keyframes }
+}
+
+/// The file, made if it is not there. Test binaries and threads may do this at the same time: a file gets its
+/// name when it is whole.
+fn file(name: &str, parts: &[&str]) -> PathBuf {
+    static ATTEMPT: AtomicU32 = AtomicU32::new(0);
+    let recipe = parts.join(" ");
+    let mut hasher = DefaultHasher::new();
+    recipe.hash(&mut hasher);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("{name}-{:016x}.flv", hasher.finish()));
+    if path.exists() {
+        return path;
+    }
+    let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
+    let unfinished = folder.join(format!("unfinished-{name}-{}-{attempt}.flv", std::process::id()));
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-y"])
+        .args(recipe.split_whitespace())
+        .arg(&unfinished)
+        .output()
+        .unwrap_or_else(|e| panic!("cannot start ffmpeg: {e} (tests/run installs what the tests need)"));
+    assert!(output.status.success(), "ffmpeg cannot make {name}: {}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(&unfinished, &path).unwrap();
+    path
+}
+
+// The tone rises, so that no two of its packets are equal.
+const SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(200+40*t)*t):s=44100:d=6";
+const PICTURE: &str = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=6";
+const OTHER_PICTURE: &str = "-f lavfi -i smptebars=size=480x270:rate=25:duration=6";
+const BASELINE: &str =
+    "-c:v libx264 -profile:v baseline -preset veryfast -pix_fmt yuv420p -g 25 -sc_threshold 0 -b:v 400k";
+const MAIN: &str = "-c:v libx264 -profile:v main -preset veryfast -pix_fmt yuv420p \
+    -bf 2 -b_strategy 0 -g 50 -sc_threshold 0 -b:v 400k";
+const AAC: &str = "-c:a aac -ac 2 -b:a 96k";
+const MP3: &str = "-c:a libmp3lame -ac 2 -b:a 96k";
+
+const LONG_PICTURE: &str = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=30";
+const LONG_SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(200+40*t)*t):s=44100:d=30";
+const FAT_PICTURE: &str = "-f lavfi -i testsrc2=size=640x360:rate=25:duration=20,noise=alls=60:allf=t";
+const FAT_SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(200+40*t)*t):s=44100:d=20";
+const FAT: &str = "-c:v libx264 -profile:v baseline -preset ultrafast -pix_fmt yuv420p \
+    -g 25 -sc_threshold 0 -b:v 12M -maxrate 12M -bufsize 6M";

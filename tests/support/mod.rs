@@ -1,0 +1,18 @@
+//! What the tests share: `rtmpd` and real tools as child processes, an HTTP client, an FLV reader and an RTMP
+//! client that know nothing of the server's own code, and the comparison of what arrived with what was sent.
+
+// Every test binary compiles this module and uses its own part of it.
+#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+pub mod compare;
+pub mod deadline;
+pub mod ffmpeg;
+pub mod flv;
+pub mod http;
+pub mod media;
+pub mod process;
+pub mod rtmp;
+pub mod rtmpd;
+pub mod sockets;
+pub mod webdriver;
