@@ -174,7 +174,7 @@ impl Running {
     }
 }
 
-fn stream_settings(config: &Config) -> StreamSettings {
+pub(crate) fn stream_settings(config: &Config) -> StreamSettings {
     StreamSettings {
         merge: config.merge,
         gop_bytes: config.limits.gop_bytes,

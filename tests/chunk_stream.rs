@@ -305,11 +305,24 @@ fn chunk_streams_and_unfinished_bytes_are_bounded() {
     let unfinished = |count: u8| {
         (0..count).flat_map(|n| [full(3 + n, 0, 1000, VIDEO, 1), vec![0; 128]].concat()).collect::<Vec<_>>()
     };
-    assert_eq!(read_all(&mut ChunkReader::new(little.clone()), &unfinished(3)), Ok(vec![]));
-    assert_eq!(
-        read_all(&mut ChunkReader::new(little), &unfinished(4)),
-        Err(ChunkError::TooMuchUnfinished(256))
-    );
+    assert_eq!(read_all(&mut ChunkReader::new(little.clone()), &unfinished(2)), Ok(vec![]));
+    let beyond = [unfinished(2), full(7, 0, 1000, VIDEO, 1)].concat();
+    let refused = Err(ChunkError::TooMuchUnfinished(256));
+    assert_eq!(read_all(&mut ChunkReader::new(little.clone()), &beyond), refused, "as soon as it is announced");
+    let one_large = [set_chunk_size(0xFF_FFFF), full(4, 0, 257, VIDEO, 1)].concat();
+    assert_eq!(read_all(&mut ChunkReader::new(little), &one_large), refused);
+}
+
+#[test]
+fn a_peer_without_a_stream_has_little_room() {
+    let room = ChunkLimits::default().for_commands();
+    let announce = |length: u32| [set_chunk_size(0xFF_FFFF), full(4, 0, length, VIDEO, 1)].concat();
+    assert_eq!(read_all(&mut ChunkReader::new(room.clone()), &announce(64 << 10)), Ok(vec![]));
+    let refused = read_all(&mut ChunkReader::new(room.clone()), &announce((64 << 10) + 1));
+    assert!(matches!(refused, Err(ChunkError::MessageTooLong { limit: 65_536, .. })), "{refused:?}");
+    let mut reader = ChunkReader::new(room);
+    reader.set_limits(ChunkLimits::default());
+    assert_eq!(read_all(&mut reader, &announce(0xFF_FFFF)), Ok(vec![]));
 }
 
 /// A small generator of reproducible noise (xorshift).

@@ -325,21 +325,27 @@ impl Lane {
         Token(self.next_token)
     }
 
-    /// Looks at every deadline, and at every stream for an end or bursts whose event was lost.
+    /// Looks at every deadline, and at every stream for what its lost events would have told.
     fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK;
         let mut expired = Vec::new();
-        let mut leaving = Vec::new();
+        let (mut leaving, mut joinable) = (Vec::new(), Vec::new());
+        let short_of_memory = self.registry.is_short_of_memory();
         for (token, entry) in &mut self.entries {
             match entry {
-                Entry::Waiting { deadline, .. } if now >= *deadline => expired.push(*token),
-                Entry::Waiting { .. } => {}
+                Entry::Waiting { client, deadline } => match self.registry.joinable(&client.name) {
+                    Some(live) => joinable.push(live),
+                    None if now >= *deadline => expired.push(*token),
+                    None => {}
+                },
                 Entry::Slow { viewer, .. } => {
-                    leaving.extend(viewer.exhausts(&self.patience, now).map(|reason| (*token, reason)));
+                    let reason = viewer.exhausts(&self.patience, short_of_memory, now);
+                    leaving.extend(reason.map(|reason| (*token, reason)));
                 }
             }
         }
+        joinable.iter().for_each(|live| self.admit_waiting(live));
         for token in expired {
             if let Some(Entry::Waiting { client, .. }) = self.entries.remove(&token) {
                 client.refuse_not_found();

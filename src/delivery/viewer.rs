@@ -22,6 +22,9 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// How long a viewer must not have blocked before it goes back to a worker.
 const STEADY: Duration = Duration::from_secs(2);
 
+/// How long a viewer may take nothing while memory is short and it holds what nobody else needs.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+
 const SKIP_WINDOW: Duration = Duration::from_secs(60);
 
 /// A viewer's connection, from its request to its end.
@@ -42,6 +45,9 @@ pub(crate) struct Viewer {
     unsent: Option<Unsent>,
     joined: Instant,
     sent: u64,
+    /// Whether the socket took no more when it was last written to.
+    blocked: bool,
+    /// When the socket last took something, or began to take nothing.
     last_progress: Instant,
     last_blocked: Option<Instant>,
     /// Since when skips are counted, and how many there had been by then.
@@ -94,6 +100,8 @@ pub(super) enum LeaveReason {
     Stalled,
     /// It skipped too often.
     TooSlow,
+    /// It took nothing while memory was short.
+    OutOfMemory,
     /// The server could not wait for it any longer.
     CutOff,
 }
@@ -162,6 +170,7 @@ impl Viewer {
             cursor: Cursor::new(start),
             joined: now,
             sent: 0,
+            blocked: false,
             last_progress: now,
             last_blocked: None,
             skips_since: (now, 0),
@@ -227,7 +236,10 @@ impl Viewer {
                         self.unsent = Some(Unsent { what: Source::LastChunk, offset: 0 });
                     }
                     (Ahead::End(reason), _) => return Pumped::Gone(LeaveReason::Ended(reason)),
-                    _ => return Pumped::CaughtUp,
+                    _ => {
+                        self.blocked = false;
+                        return Pumped::CaughtUp;
+                    }
                 }
             }
             match self.write_pieces(&scratch.bursts) {
@@ -251,10 +263,20 @@ impl Viewer {
     }
 
     /// Whether it must be given up: it takes nothing, or it skips too often.
-    pub(super) fn exhausts(&mut self, patience: &Patience, now: Instant) -> Option<LeaveReason> {
-        let stalled = now.saturating_duration_since(self.last_progress) >= patience.stall;
-        if self.unsent.is_some() && stalled {
+    pub(super) fn exhausts(
+        &mut self,
+        patience: &Patience,
+        short_of_memory: bool,
+        now: Instant,
+    ) -> Option<LeaveReason> {
+        let stall = now.saturating_duration_since(self.last_progress);
+        if self.blocked && stall >= patience.stall {
             return Some(LeaveReason::Stalled);
+        }
+        let pins_what_is_gone =
+            || self.unsent.as_ref().is_some_and(|unsent| unsent.pins_what_is_gone(&self.live));
+        if self.blocked && short_of_memory && stall >= SHORT_PATIENCE && pins_what_is_gone() {
+            return Some(LeaveReason::OutOfMemory);
         }
         let (since, before) = self.skips_since;
         if self.cursor.skips - before >= patience.skips {
@@ -329,20 +351,23 @@ impl Viewer {
     }
 
     fn note_write(&mut self, written: usize, blocked: bool, now: Instant) {
-        if written > 0 {
+        // The time that counts for a stall begins when the socket does, not when there was last something to send.
+        if written > 0 || (blocked && !self.blocked) {
             self.last_progress = now;
         }
         if blocked {
-            // What counts for a stall is the time from here, not that in which there was nothing to send.
-            if self.last_blocked.is_none() {
-                self.last_progress = now;
-            }
             self.last_blocked = Some(now);
         }
+        self.blocked = blocked;
     }
 }
 
 impl Unsent {
+    /// Whether this keeps a burst in memory that has left its stream's window.
+    fn pins_what_is_gone(&self, live: &LiveStream) -> bool {
+        matches!(&self.what, Source::Burst(burst) if live.has_let_go_of(burst.sequence))
+    }
+
     fn rest(&self, framing: Framing) -> &[u8] {
         let whole = match &self.what {
             Source::Head(answers) => &answers.live,
@@ -364,6 +389,7 @@ impl fmt::Display for LeaveReason {
             Self::Left => f.write_str("closed by the viewer"),
             Self::Stalled => f.write_str("took nothing for too long"),
             Self::TooSlow => f.write_str("too slow for the stream, skipped too often"),
+            Self::OutOfMemory => f.write_str("took nothing while memory was short"),
             Self::CutOff => f.write_str("cut off by shutdown"),
         }
     }

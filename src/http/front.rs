@@ -2,6 +2,7 @@
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::net::{Shutdown, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub(crate) struct Front {
 }
 
 /// One life of the server.
-struct Generation {
+pub(crate) struct Generation {
     server: Server,
     private: Private,
 }
@@ -60,19 +61,14 @@ impl Front {
         Ok(Self { current, stopped: AtomicBool::new(false) })
     }
 
-    /// A connection to tiny_http, and the secret to send along, if one is needed.
-    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<(Box<dyn Connection>, Option<String>)> {
-        let current = self.current();
-        Ok((current.private.connect(timeout)?, current.private.secret().map(str::to_owned)))
-    }
-
     /// Answers requests until stopped. Run by each worker.
     pub(crate) fn work(&self, context: &Context) {
         while !self.stopped.load(Ordering::Acquire) {
             let generation = self.current();
             match generation.server.recv() {
-                Ok(request) => context.answer(request, generation.private.secret()),
-                Err(_) if self.stopped.load(Ordering::Acquire) => return,
+                Ok(request) => context.answer(request, generation.secret()),
+                // A worker is woken when the server has been replaced, too.
+                Err(_) if !self.is_current(&generation) => {}
                 Err(error) => self.replace(&generation, &error),
             }
         }
@@ -85,38 +81,55 @@ impl Front {
         (0..workers).for_each(|_| current.server.unblock());
     }
 
-    fn current(&self) -> Arc<Generation> {
+    /// The server as it is now.
+    pub(crate) fn current(&self) -> Arc<Generation> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// tiny_http's accept thread has ended, as it does at any error; the first worker to hear of it starts another.
-    fn replace(&self, ended: &Arc<Generation>, error: &io::Error) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&current, ended) {
+    /// Starts another server in the place of one that no longer answers: tiny_http's accept thread ends at any error, and
+    /// panics for want of a thread. The first to notice does it.
+    pub(crate) fn replace(&self, ended: &Arc<Generation>, error: &io::Error) {
+        if !self.is_current(ended) || self.stopped.load(Ordering::Acquire) {
             return;
         }
-        log::error!("the private HTTP server ended and is started anew: {error}");
-        match Generation::start() {
-            Ok(next) => {
-                *current = Arc::new(next);
-                // The other workers still wait for the one that has ended.
-                (0..super::FRONT_WORKERS).for_each(|_| ended.server.unblock());
-            }
-            Err(error) => {
-                drop(current);
-                log::error!("cannot start the private HTTP server, trying again: {error}");
-                std::thread::sleep(Duration::from_millis(200));
-                ended.server.unblock();
-            }
+        let next = match Generation::start() {
+            Ok(next) => Arc::new(next),
+            // Whoever needs it next tries again.
+            Err(error) => return log::error!("the private HTTP server cannot be started anew yet: {error}"),
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, ended) {
+            *current = next;
+            drop(current);
+            log::error!("the private HTTP server ended ({error}) and was started anew");
+            // The workers still wait for the one that has ended.
+            (0..super::FRONT_WORKERS).for_each(|_| ended.server.unblock());
         }
+    }
+
+    fn is_current(&self, generation: &Arc<Generation>) -> bool {
+        Arc::ptr_eq(&self.current(), generation)
     }
 }
 
 impl Generation {
     fn start() -> io::Result<Self> {
         let (private, listener) = Private::listen()?;
-        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        // tiny_http panics if it cannot have a thread.
+        let server = catch_unwind(AssertUnwindSafe(|| Server::from_listener(listener, None)))
+            .map_err(|_| io::Error::other("no thread for it"))?
+            .map_err(io::Error::other)?;
         Ok(Self { server, private })
+    }
+
+    /// A connection to it. Reads and writes fail after `timeout`.
+    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<Box<dyn Connection>> {
+        self.private.connect(timeout)
+    }
+
+    /// What a request must carry as its secret, if anything.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        self.private.secret()
     }
 }
 
@@ -245,5 +258,59 @@ fn respond<R: Read>(request: Request, response: Response<R>, cors: bool) {
     }
     if let Err(error) = request.respond(response) {
         log::debug!("the gate did not wait for an answer: {error}");
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::delivery::Patience;
+    use crate::http::answer::for_viewer;
+
+    fn context() -> Context {
+        let registry = Registry::new(crate::server::stream_settings(&Config::default()));
+        let patience = Patience { stall: Duration::from_secs(1), skips: 1 };
+        Context {
+            delivery: Arc::new(Delivery::start(Arc::clone(&registry), 1, patience).unwrap()),
+            registry,
+            parked: Arc::default(),
+            wait: Duration::ZERO,
+            cors: true,
+            rtmp: SocketAddr::from(([127, 0, 0, 1], 1)),
+            chunked: Arc::new(for_viewer(Framing::Chunked, true)),
+            plain: Arc::new(for_viewer(Framing::Plain, true)),
+        }
+    }
+
+    fn ask(front: &Front) -> io::Result<String> {
+        let mut connection = front.current().connect(Duration::from_secs(5))?;
+        connection.write_all(b"GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    #[test]
+    fn a_server_that_no_longer_answers_is_replaced_once_and_its_workers_move_on() {
+        let front = Arc::new(Front::new().unwrap());
+        let worker = {
+            let front = Arc::clone(&front);
+            std::thread::spawn(move || front.work(&context()))
+        };
+        assert!(ask(&front).unwrap().starts_with("HTTP/1.1 404 "));
+        let first = front.current();
+        let Private::Unix { socket, .. } = &first.private else { unreachable!("this is Unix") };
+        std::fs::remove_file(socket).unwrap();
+        let error = ask(&front).unwrap_err();
+        front.replace(&first, &error);
+        let second = front.current();
+        assert!(!Arc::ptr_eq(&first, &second));
+        front.replace(&first, &error);
+        assert!(Arc::ptr_eq(&second, &front.current()), "one replacement is enough");
+        assert!(ask(&front).unwrap().starts_with("HTTP/1.1 404 "));
+        front.stop(1);
+        worker.join().unwrap();
     }
 }

@@ -81,21 +81,17 @@ struct Shared {
     stopper: Stopper,
     patience: Duration,
     cors: bool,
+    errors: Mutex<Occasional>,
 }
 
 impl Gate {
     pub(crate) fn new(config: &Config, parked: Arc<Parked>, front: Arc<Front>, stopper: Stopper) -> Self {
         let limits = &config.limits;
+        let (patience, cors, errors) = (config.timeouts.request, config.cors, Mutex::default());
         Self {
             connections: Admission::new(limits.http_connections, limits.http_connections_per_address),
             requests: Admission::new(limits.http_requests, 0),
-            shared: Arc::new(Shared {
-                parked,
-                front,
-                stopper,
-                patience: config.timeouts.request,
-                cors: config.cors,
-            }),
+            shared: Arc::new(Shared { parked, front, stopper, patience, cors, errors }),
             refused: VecDeque::new(),
             refusals: Occasional::default(),
         }
@@ -202,9 +198,11 @@ impl Shared {
         match answer {
             Ok(answer) => self.send(&mut client, &answer),
             Err(error) => {
-                log::error!(
-                    "HTTP request from {peer} refused: the private HTTP server does not answer: {error}"
-                );
+                self.errors.lock().unwrap_or_else(PoisonError::into_inner).say(|more| {
+                    log::error!(
+                        "HTTP request from {peer} refused: the private server does not answer: {error}{more}"
+                    );
+                });
                 let text = "The server cannot answer just now; try again.";
                 self.send(&mut client, &plain("503 Service Unavailable", text, self.cors));
             }
@@ -213,13 +211,21 @@ impl Shared {
 
     /// The whole answer, so that tiny_http never waits for a client. Answers are our own and not long.
     fn ask_front(&self, id: u64, head: &Vetted, body: &[u8]) -> io::Result<Vec<u8>> {
-        let (mut connection, secret) = self.front.connect(FRONT_PATIENCE)?;
-        let secret = secret.map(|secret| format!("{SECRET_HEADER}: {secret}\r\n")).unwrap_or_default();
+        let mut front = self.front.current();
+        let mut connection = front.connect(FRONT_PATIENCE).or_else(|error| {
+            self.front.replace(&front, &error);
+            front = self.front.current();
+            front.connect(FRONT_PATIENCE)
+        })?;
+        let secret = front.secret().map(|secret| format!("{SECRET_HEADER}: {secret}\r\n")).unwrap_or_default();
         let mut request = format!("{}{secret}{CONNECTION_HEADER}: {id}\r\n\r\n", head.rewritten).into_bytes();
         request.extend_from_slice(body);
-        connection.write_all(&request)?;
         let mut answer = Vec::new();
-        connection.read_to_end(&mut answer)?;
+        let exchanged = connection.write_all(&request).and_then(|()| connection.read_to_end(&mut answer));
+        if let Err(error) = exchanged {
+            self.front.replace(&front, &error);
+            return Err(error);
+        }
         close_after(answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 

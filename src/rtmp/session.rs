@@ -84,6 +84,8 @@ pub enum SessionError {
 #[derive(Debug)]
 pub struct Session {
     handshake: Option<Handshake>,
+    /// For a client that publishes; before that it has far less.
+    limits: ChunkLimits,
     reader: ChunkReader,
     replies: Replies,
     events: VecDeque<Event>,
@@ -124,7 +126,8 @@ impl Session {
     pub fn new(limits: ChunkLimits, random: Box<[u8; RANDOM_LENGTH]>) -> Self {
         Self {
             handshake: Some(Handshake::new(random)),
-            reader: ChunkReader::new(limits),
+            reader: ChunkReader::new(limits.for_commands()),
+            limits,
             replies: Replies::default(),
             events: VecDeque::new(),
             stage: Stage::Greeting,
@@ -322,6 +325,8 @@ impl Session {
             return Ok(());
         }
         self.stage = Stage::Asked { stream_id };
+        // Some encoders send media without waiting for the answer.
+        self.reader.set_limits(self.limits.clone());
         let (app, client) = (self.app.clone(), self.client.clone());
         self.events.push_back(Event::PublishRequested(PublishRequest { app, name, client }));
         Ok(())

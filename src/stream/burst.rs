@@ -1,14 +1,19 @@
 //! Bursts: runs of whole FLV tags, framed once for all viewers.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::budget::{Budget, Ticket};
 use crate::flv::tag::{FILE_HEADER_LENGTH, put_tag, tag_length};
 use crate::media::{Packet, Timestamp};
 
 /// The longest head of an HTTP chunk: eight hexadecimal digits and a line end.
 const MAX_CHUNK_HEAD: usize = 10;
 const LINE_END: &[u8] = b"\r\n";
+
+/// What a burst costs beside its bytes: its fields, its places in lists, and the allocator's rounding.
+const OVERHEAD: usize = 256;
 
 /// How a burst's bytes go onto a viewer's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +36,13 @@ pub(crate) struct Burst {
     pub(crate) timestamp: Timestamp,
     /// When its last tag came from the publisher.
     pub(crate) arrived: Instant,
-    /// How many bytes of tags the stream has had up to its end.
+    /// How much the stream's bursts have cost up to its end, in bytes.
     pub(crate) stream_end: u64,
     /// Bytes in front of the first tag that belong to no tag: a file header, or nothing.
     file_header: usize,
     bytes: Box<[u8]>,
     tags_at: usize,
+    _ticket: Ticket,
 }
 
 impl Burst {
@@ -47,32 +53,43 @@ impl Burst {
         arrived: Instant,
         stream_start: u64,
         packets: &[Packet],
+        budget: &Arc<Budget>,
     ) -> Self {
-        let length = packets.iter().map(|packet| tag_length(packet.payload.len())).sum();
-        let (bytes, tags_at) = framed(length, |out| {
-            packets.iter().for_each(|packet| put_tag(out, packet.kind, packet.timestamp, &packet.payload));
-        });
+        let (bytes, tags_at) = framed(&[], packets);
+        let cost = bytes.len() + OVERHEAD;
         Self {
             sequence,
             keyframe,
             timestamp: packets.first().map_or(Timestamp(0), |packet| packet.timestamp),
             arrived,
-            stream_end: stream_start + length as u64,
+            stream_end: stream_start + cost as u64,
             file_header: 0,
             bytes,
             tags_at,
+            _ticket: budget.ticket(cost),
         }
     }
 
     /// What a viewer gets in front of `first`: the file header (unless it has it) and tags from the header cache.
-    pub(crate) fn prefix(first: &Self, file_header: Option<[u8; FILE_HEADER_LENGTH]>, tags: &[Packet]) -> Self {
+    pub(crate) fn prefix(
+        first: &Self,
+        file_header: Option<[u8; FILE_HEADER_LENGTH]>,
+        tags: &[Packet],
+        budget: &Arc<Budget>,
+    ) -> Self {
         let header = file_header.as_ref().map_or(&[][..], |header| &header[..]);
-        let length = header.len() + tags.iter().map(|packet| tag_length(packet.payload.len())).sum::<usize>();
-        let (bytes, tags_at) = framed(length, |out| {
-            out.extend_from_slice(header);
-            tags.iter().for_each(|packet| put_tag(out, packet.kind, packet.timestamp, &packet.payload));
-        });
-        Self { file_header: header.len(), bytes, tags_at, ..*first }
+        let (bytes, tags_at) = framed(header, tags);
+        Self {
+            sequence: first.sequence,
+            keyframe: first.keyframe,
+            timestamp: first.timestamp,
+            arrived: first.arrived,
+            stream_end: first.stream_end,
+            file_header: header.len(),
+            _ticket: budget.ticket(bytes.len() + OVERHEAD),
+            bytes,
+            tags_at,
+        }
     }
 
     /// The bytes that go onto a socket.
@@ -88,9 +105,9 @@ impl Burst {
         &self.flv()[self.file_header..]
     }
 
-    /// How much memory it holds, roughly.
-    pub(crate) fn size(&self) -> usize {
-        self.bytes.len() + size_of::<Self>()
+    /// How much memory it costs, roughly.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes.len() + OVERHEAD
     }
 
     fn flv(&self) -> &[u8] {
@@ -98,15 +115,17 @@ impl Burst {
     }
 }
 
-/// `length` bytes written by `content`, as one HTTP chunk; and where in it they begin.
-fn framed(length: usize, content: impl FnOnce(&mut Vec<u8>)) -> (Box<[u8]>, usize) {
-    let mut head = Vec::with_capacity(MAX_CHUNK_HEAD);
-    // A chunk of length 0 would end the body; there are no empty bursts, and an empty prefix is never made.
+/// A file header and tags as one HTTP chunk; and where in it they begin. A chunk of length 0 would end the body, but
+/// there are no empty bursts.
+fn framed(header: &[u8], packets: &[Packet]) -> (Box<[u8]>, usize) {
+    let length = header.len() + packets.iter().map(|packet| tag_length(packet.payload.len())).sum::<usize>();
     debug_assert!(length > 0);
+    let mut head = Vec::with_capacity(MAX_CHUNK_HEAD);
     let _infallible = write!(head, "{length:x}\r\n");
     let mut bytes = Vec::with_capacity(head.len() + length + LINE_END.len());
     bytes.extend_from_slice(&head);
-    content(&mut bytes);
+    bytes.extend_from_slice(header);
+    packets.iter().for_each(|packet| put_tag(&mut bytes, packet.kind, packet.timestamp, &packet.payload));
     bytes.extend_from_slice(LINE_END);
     (bytes.into_boxed_slice(), head.len())
 }
@@ -126,16 +145,23 @@ mod tests {
         let packets = [packet(40, b"abc"), packet(80, b"")];
         let mut tags = Vec::new();
         packets.iter().for_each(|p| put_tag(&mut tags, p.kind, p.timestamp, &p.payload));
-        let burst = Burst::new(3, true, Instant::now(), 100, &packets);
+        let budget = Budget::new(1000);
+        let burst = Burst::new(3, true, Instant::now(), 100, &packets, &budget);
         assert_eq!(burst.framed(Framing::Plain), tags);
         assert_eq!(burst.tags(), tags);
         assert_eq!(burst.framed(Framing::Chunked), [b"21\r\n", &tags[..], b"\r\n"].concat());
-        assert_eq!((burst.stream_end, burst.timestamp), (133, Timestamp(40)));
+        assert_eq!((burst.stream_end, burst.timestamp), (100 + burst.cost() as u64, Timestamp(40)));
 
         let header = file_header(Tracks { audio: false, video: true });
-        let prefix = Burst::prefix(&burst, Some(header), &packets[..1]);
+        let prefix = Burst::prefix(&burst, Some(header), &packets[..1], &budget);
         assert_eq!(prefix.framed(Framing::Plain), [&header[..], &tags[..18]].concat());
         assert_eq!(prefix.tags(), &tags[..18]);
-        assert_eq!(Burst::prefix(&burst, None, &packets[..1]).framed(Framing::Plain), &tags[..18]);
+        let bare = Burst::prefix(&burst, None, &packets[..1], &budget);
+        assert_eq!(bare.framed(Framing::Plain), &tags[..18]);
+        assert!(!budget.is_exceeded());
+        let _many: Vec<_> = (0..2).map(|_| Burst::prefix(&burst, None, &packets[..1], &budget)).collect();
+        assert!(budget.is_exceeded());
+        drop(_many);
+        assert!(!budget.is_exceeded());
     }
 }

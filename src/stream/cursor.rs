@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::budget::Budget;
 use super::burst::Burst;
 use super::headers::HeaderCache;
 use super::live::EndReason;
@@ -122,7 +123,8 @@ impl Cursor {
             (true, Place::Joining(Start::First)) => window.first_keyframe(),
             (true, _) => window.gop().filter(|&gop| gop >= self.next || self.place != Place::AwaitingKeyframe),
             (false, Place::Joining(Start::First)) => Some(window.first()),
-            (false, _) => Some(window.last_second()),
+            (false, Place::Joining(Start::Gop)) => Some(window.last_second()),
+            (false, _) => Some(window.last_second().max(self.next)),
         };
         match target.and_then(|sequence| window.from(sequence).next()) {
             Some(first) => {
@@ -149,6 +151,7 @@ pub(super) fn make_prefix(
     fresh: Option<Tracks>,
     headers: &HeaderCache,
     tracks: Tracks,
-) -> Burst {
-    Burst::prefix(first, fresh.map(file_header), &headers.packets(tracks, first.timestamp))
+    budget: &Arc<Budget>,
+) -> Arc<Burst> {
+    Arc::new(Burst::prefix(first, fresh.map(file_header), &headers.packets(tracks, first.timestamp), budget))
 }

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::StreamSettings;
+use super::budget::Budget;
 use super::burst::Burst;
 use super::cursor::{Ahead, Cursor, make_prefix};
 use super::headers::{Change, HeaderCache};
-use super::window::{Budget, Window};
+use super::window::Window;
 use crate::flv::audio::AudioTagHeader;
 use crate::flv::metadata::Metadata;
 use crate::flv::tag::Tracks;
 use crate::flv::video::VideoTagHeader;
-use crate::media::{PacketKind, StreamName};
+use crate::media::{Packet, PacketKind, StreamName};
 
 /// Tells streams of the same name apart.
 pub(crate) type StreamId = u64;
@@ -79,6 +80,7 @@ pub(crate) struct LiveStream {
     last_packet: AtomicU64,
     bytes: AtomicU64,
     viewers: AtomicUsize,
+    budget: Arc<Budget>,
     shared: RwLock<Shared>,
     /// Replaced as a whole, so that the publisher notifies without holding the lock.
     outlets: RwLock<Arc<[Arc<dyn Outlet>]>>,
@@ -152,7 +154,7 @@ impl LiveStream {
         budget: Arc<Budget>,
         now: Instant,
     ) -> Self {
-        let window = Window::new(settings, budget);
+        let window = Window::new(settings, Arc::clone(&budget));
         Self {
             id,
             name,
@@ -161,6 +163,7 @@ impl LiveStream {
             last_packet: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             viewers: AtomicUsize::new(0),
+            budget,
             shared: RwLock::new(Shared { headers: HeaderCache::default(), window, tracks: None, ended: None }),
             outlets: RwLock::new(Arc::new([])),
             prefix: Mutex::new(None),
@@ -287,14 +290,25 @@ impl LiveStream {
         self.write(|shared| shared.headers = headers);
     }
 
-    /// Sequence number and start of the next burst.
-    pub(super) fn next_burst(&self) -> (u64, u64) {
-        self.read(|shared| (shared.window.next(), shared.window.stream_end()))
+    /// What its window holds, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.read(|shared| shared.window.held())
     }
 
-    /// Appends a burst to the window and tells all outlets.
-    pub(super) fn push(&self, burst: Burst) {
-        let burst = Arc::new(burst);
+    /// Lets go of the older half of its window.
+    pub(super) fn shed(&self) {
+        let _gone = self.write(|shared| shared.window.shed());
+    }
+
+    /// Whether the window has let go of the burst with this sequence number.
+    pub(crate) fn has_let_go_of(&self, sequence: u64) -> bool {
+        self.read(|shared| sequence < shared.window.first())
+    }
+
+    /// Lays out the next burst, appends it to the window and tells all outlets.
+    pub(super) fn push(&self, keyframe: bool, arrived: Instant, packets: &[Packet]) {
+        let (sequence, start) = self.read(|shared| (shared.window.next(), shared.window.stream_end()));
+        let burst = Arc::new(Burst::new(sequence, keyframe, arrived, start, packets, &self.budget));
         let outlets = self.outlets();
         let lagging = !outlets.is_empty() || self.uptime(burst.arrived) < JOIN_GRACE;
         let _gone = self.write(|shared| shared.window.push(Arc::clone(&burst), lagging));
@@ -328,7 +342,7 @@ impl LiveStream {
         tracks: Tracks,
     ) -> Arc<Burst> {
         if fresh.is_none() {
-            return Arc::new(make_prefix(first, fresh, headers, tracks));
+            return make_prefix(first, fresh, headers, tracks, &self.budget);
         }
         let mut cached = self.prefix.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
@@ -338,7 +352,7 @@ impl LiveStream {
                 Arc::clone(prefix)
             }
             _ => {
-                let prefix = Arc::new(make_prefix(first, fresh, headers, tracks));
+                let prefix = make_prefix(first, fresh, headers, tracks, &self.budget);
                 *cached = Some((headers.generation, Arc::clone(&prefix)));
                 prefix
             }

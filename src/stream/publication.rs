@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::burst::Burst;
 use super::headers::Change;
 use super::live::{EndReason, LiveStream};
 use super::registry::Registry;
@@ -16,12 +15,15 @@ use crate::media::{Packet, PacketKind, Timestamp};
 /// How long after the first packet a stream waits for the tracks that it announces.
 const TRACK_WAIT: Duration = Duration::from_millis(300);
 
-/// A burst without video ends after this long, whatever the merge window.
+/// A burst that no video frame ends is sent this long after the merge window.
 const QUIET_BURST: Duration = Duration::from_millis(60);
 
 /// A burst ends when it has come to this many bytes: what a publisher floods must reach the window, where
 /// it is bounded.
 const MAX_BURST: usize = 1 << 20;
+
+/// Longest sequence header or metadata message in bytes. They go to each viewer, and real ones take a few hundred.
+pub(super) const MAX_HEADER: usize = 64 << 10;
 
 /// The right and the duty to feed one stream. Dropping it without [`finish`](Self::finish) means that
 /// the publisher was lost.
@@ -38,6 +40,8 @@ pub(crate) struct Publication {
     /// What viewers have been told.
     decided: Option<Tracks>,
     had_keyframe: bool,
+    /// Whether a header that is too long has been complained of.
+    complained: bool,
     /// Of the last coded frame.
     last_timestamp: Timestamp,
 }
@@ -47,7 +51,10 @@ pub(crate) struct Publication {
 struct Pending {
     packets: Vec<Packet>,
     bytes: usize,
+    /// Whether its first packet is a keyframe.
     keyframe: bool,
+    /// Whether its last packet is a video frame.
+    ends_in_video: bool,
     first_arrived: Option<Instant>,
 }
 
@@ -62,6 +69,7 @@ impl Publication {
             seen: Tracks::default(),
             decided: None,
             had_keyframe: false,
+            complained: false,
             last_timestamp: Timestamp(0),
         }
     }
@@ -95,11 +103,12 @@ impl Publication {
         self.decide_tracks(now);
     }
 
-    /// Does what is due by time; to be called at least every 100 ms.
+    /// Ends the burst if that is due; to be called when all that has been received was pushed, and at least every
+    /// 100 ms. Frames that came together go out together: a publisher that floods must not cost a write for each.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.decide_tracks(now);
-        let longest = self.registry.settings().merge.max(QUIET_BURST);
-        if self.pending.age(now) >= longest {
+        let (merge, age) = (self.registry.settings().merge, self.pending.age(now));
+        if (self.pending.ends_in_video && age >= merge) || age >= merge + QUIET_BURST {
             self.flush(now);
         }
     }
@@ -116,6 +125,7 @@ impl Publication {
 
     fn data(&mut self, packet: &Packet, now: Instant) {
         match DataMessage::parse(&packet.payload) {
+            Some(DataMessage::Metadata(_)) if self.is_too_long(packet) => {}
             Some(DataMessage::Metadata(metadata)) => {
                 self.announced = metadata.announced();
                 let differs = self.live.store_metadata(metadata);
@@ -129,7 +139,19 @@ impl Publication {
         }
     }
 
+    fn is_too_long(&mut self, packet: &Packet) -> bool {
+        let too_long = packet.payload.len() > MAX_HEADER;
+        if too_long && !std::mem::replace(&mut self.complained, true) {
+            let (name, length) = (&self.live.name, packet.payload.len());
+            log::warn!("stream {name}: dropped a header of {length} bytes; the limit is {MAX_HEADER}");
+        }
+        too_long
+    }
+
     fn sequence_header(&mut self, packet: Packet, now: Instant) {
+        if self.is_too_long(&packet) {
+            return;
+        }
         self.see(packet.kind, now);
         match self.live.store_header(packet.kind, &packet.payload) {
             // Before the stream can be joined, everybody gets it from the header cache.
@@ -147,8 +169,7 @@ impl Publication {
     /// players must not see time go back.
     fn insert(&mut self, packet: Packet, now: Instant) {
         let timestamp = self.last_timestamp;
-        self.pending.add(Packet { timestamp, ..packet }, now);
-        self.end_burst_if_due(false, now);
+        self.add(Packet { timestamp, ..packet }, now);
     }
 
     fn frame(&mut self, packet: Packet, keyframe: bool, now: Instant) {
@@ -162,24 +183,25 @@ impl Publication {
         }
         self.last_timestamp = packet.timestamp;
         self.pending.keyframe |= keyframe;
-        self.pending.add(packet, now);
-        self.end_burst_if_due(video, now);
+        self.add(packet, now);
+        self.pending.ends_in_video = video;
     }
 
-    fn end_burst_if_due(&mut self, video: bool, now: Instant) {
-        let merge = self.registry.settings().merge;
-        let age = self.pending.age(now);
-        let due = if video || merge > QUIET_BURST { age >= merge } else { age >= QUIET_BURST };
-        if due || self.pending.bytes >= MAX_BURST {
+    fn add(&mut self, packet: Packet, now: Instant) {
+        if self.pending.bytes >= MAX_BURST {
             self.flush(now);
         }
+        self.pending.first_arrived.get_or_insert(now);
+        self.pending.bytes += packet.payload.len();
+        self.pending.packets.push(packet);
+        self.pending.ends_in_video = false;
     }
 
     fn flush(&mut self, now: Instant) {
         let pending = std::mem::take(&mut self.pending);
         if !pending.packets.is_empty() {
-            let (sequence, start) = self.live.next_burst();
-            self.live.push(Burst::new(sequence, pending.keyframe, now, start, &pending.packets));
+            self.live.push(pending.keyframe, now, &pending.packets);
+            self.registry.keep_to_budget();
         }
     }
 
@@ -225,12 +247,6 @@ impl Drop for Publication {
 }
 
 impl Pending {
-    fn add(&mut self, packet: Packet, now: Instant) {
-        self.first_arrived.get_or_insert(now);
-        self.bytes += packet.payload.len();
-        self.packets.push(packet);
-    }
-
     fn age(&self, now: Instant) -> Duration {
         self.first_arrived.map_or(Duration::ZERO, |first| now.saturating_duration_since(first))
     }

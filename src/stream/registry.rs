@@ -7,9 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::StreamSettings;
+use super::budget::Budget;
 use super::live::{EndReason, LiveStream, Outlet, StreamEvent, StreamStatus};
 use super::publication::Publication;
-use super::window::Budget;
 use crate::media::StreamName;
 
 /// Who publishes what. One per server.
@@ -39,7 +39,7 @@ pub(crate) enum PublishError {
 
 impl Registry {
     pub(crate) fn new(settings: StreamSettings) -> Arc<Self> {
-        let budget = Arc::new(Budget::new(settings.total_bytes));
+        let budget = Budget::new(settings.total_bytes);
         Arc::new(Self {
             settings: Arc::new(settings),
             budget,
@@ -115,6 +115,28 @@ impl Registry {
 
     pub(super) fn settings(&self) -> &StreamSettings {
         &self.settings
+    }
+
+    /// Makes the streams that hold most let go of their oldest bursts, until all together keep to the budget.
+    pub(super) fn keep_to_budget(&self) {
+        while self.budget.is_exceeded_by_windows() {
+            let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+            let live: Vec<_> = streams.live.values().cloned().collect();
+            drop(streams);
+            match live.into_iter().max_by_key(|live| live.held()).filter(|live| live.held() > 0) {
+                Some(largest) => {
+                    log::warn!("memory is short: stream {} keeps less for its viewers", largest.name);
+                    largest.shed();
+                }
+                // What is left belongs to streams that have ended and is freed with them.
+                None => return,
+            }
+        }
+    }
+
+    /// Whether viewers hold too much that the windows have let go of.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.budget.is_exceeded()
     }
 
     /// Tells the watchers that a stream can be joined.

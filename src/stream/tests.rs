@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::burst::{Burst, Framing};
 use super::cursor::{Ahead, Cursor, Start};
 use super::live::{EndReason, LiveStream, Outlet, StreamEvent};
-use super::publication::Publication;
+use super::publication::{MAX_HEADER, Publication};
 use super::registry::{PublishError, Registry};
 use super::{StreamSettings, Subscription};
 use crate::amf0::{self, Object, Value};
@@ -62,6 +62,12 @@ impl Encoder {
     }
 
     fn send(&mut self, kind: PacketKind, payload: &[u8]) {
+        self.send_with_more(kind, payload);
+        self.publication.tick(self.now());
+    }
+
+    /// As if more were received with it.
+    fn send_with_more(&mut self, kind: PacketKind, payload: &[u8]) {
         let packet = Packet { kind, timestamp: Timestamp(self.time), payload: payload.to_vec() };
         let now = self.now();
         self.publication.push(packet, now);
@@ -125,6 +131,13 @@ fn tags(burst: &Burst) -> Vec<(PacketKind, u32, u8)> {
 
 fn all_tags(bursts: &[Arc<Burst>]) -> Vec<(PacketKind, u32, u8)> {
     bursts.iter().flat_map(|burst| tags(burst)).collect()
+}
+
+/// What a burst of one video frame of this length costs.
+fn cost_of_a_frame(length: usize) -> usize {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.gop(1, length);
+    encoder.take(&mut Cursor::new(Start::Gop))[1].cost()
 }
 
 /// Counts events, as a worker's channel would take them.
@@ -242,10 +255,10 @@ fn a_merge_window_holds_frames_together_but_for_keyframes() {
 
 #[test]
 fn a_gop_is_kept_up_to_its_bounds_and_not_beyond() {
-    let tag = 5 + 11 + 4;
+    let frame = cost_of_a_frame(100);
     for (frames, kept) in [(11, true), (12, false)] {
         // The distance of a burst counts what lies behind it: eleven frames put ten behind the first.
-        let bounds = StreamSettings { gop_bytes: (100 + tag) * 10, ..settings() };
+        let bounds = StreamSettings { gop_bytes: 10 * frame, ..settings() };
         let mut encoder = Encoder::with_both_tracks(bounds);
         encoder.gop(frames, 100);
         let mut cursor = Cursor::new(Start::Gop);
@@ -265,8 +278,7 @@ fn a_gop_is_kept_up_to_its_bounds_and_not_beyond() {
 
 #[test]
 fn a_viewer_too_far_behind_skips_to_the_newest_keyframe() {
-    let tag = 5 + 11 + 4;
-    let by_bytes = StreamSettings { lag_bytes: 30 * (100 + tag), ..settings() };
+    let by_bytes = StreamSettings { lag_bytes: 30 * cost_of_a_frame(100), ..settings() };
     let by_time = StreamSettings { lag_time: Duration::from_millis(30 * 40), ..settings() };
     for bounds in [by_bytes, by_time] {
         let mut encoder = Encoder::with_both_tracks(bounds);
@@ -412,32 +424,113 @@ fn frames_before_the_first_keyframe_and_unreadable_packets_are_dropped() {
 }
 
 #[test]
+fn headers_are_taken_up_to_their_limit() {
+    for (length, taken) in [(MAX_HEADER, true), (MAX_HEADER + 1, false)] {
+        let mut encoder = Encoder::new(settings());
+        let mut header = VIDEO_HEADER.to_vec();
+        header.resize(length, 1);
+        encoder.send(Video, &header);
+        encoder.gop(10, 10);
+        let prefix = &encoder.take(&mut Cursor::new(Start::Gop))[0];
+        assert_eq!(tags(prefix).len() == 2, taken, "{length} bytes");
+    }
+}
+
+#[test]
 fn all_windows_together_stay_within_their_budget() {
     let registry = Registry::new(StreamSettings { total_bytes: 100_000, ..settings() });
     let now = Instant::now();
-    let mut streams: Vec<_> = (0..4)
-        .map(|number| {
-            let name = StreamName::new("live", &number.to_string()).unwrap();
-            (name.clone(), registry.publish(&name, "test", now).unwrap())
-        })
-        .collect();
+    let publish =
+        |number: i32| registry.publish(&StreamName::new("", &number.to_string()).unwrap(), "test", now);
+    let mut streams: Vec<_> = (0..4).map(|number| publish(number).unwrap()).collect();
     for round in 0..100 {
-        for (_, publication) in &mut streams {
+        for publication in &mut streams {
             let payload = [&[if round == 0 { 0x17 } else { 0x27 }, 1, 0, 0, 0][..], &[0; 1000]].concat();
             publication.push(Packet { kind: Video, timestamp: Timestamp(round), payload }, now);
             publication.tick(now + Duration::from_secs(1));
         }
     }
-    let held: usize = streams
-        .iter()
-        .map(|(name, _)| {
-            let mut bursts = Vec::new();
-            let live = registry.joinable(name).unwrap();
-            live.peek(&mut Cursor::new(Start::First), &mut bursts, usize::MAX, now);
-            bursts.iter().map(|burst| burst.size()).sum::<usize>()
-        })
-        .sum();
+    let held: usize = streams.iter().map(|publication| publication.live().held()).sum();
+    assert!((50_000..=100_000).contains(&held), "{held}");
+    assert!(!registry.is_short_of_memory());
+}
+
+/// Streams that hold much and have fallen silent must not starve the one that is small and alive.
+#[test]
+fn a_small_stream_keeps_its_window_while_large_ones_let_go() {
+    let registry = Registry::new(StreamSettings { total_bytes: 100_000, ..settings() });
+    let now = Instant::now();
+    let publish = |name: &str| registry.publish(&StreamName::new("", name).unwrap(), "test", now).unwrap();
+    let frame = |publication: &mut Publication, keyframe: bool, length: usize| {
+        let payload = [&[if keyframe { 0x17 } else { 0x27 }, 1, 0, 0, 0][..], &vec![0; length]].concat();
+        publication.push(Packet { kind: Video, timestamp: Timestamp(0), payload }, now);
+        publication.tick(now + Duration::from_secs(1));
+    };
+    let mut small = publish("small");
+    frame(&mut small, true, 10);
+    let mut large: Vec<_> = (0..5).map(|number| publish(&number.to_string())).collect();
+    large.iter_mut().for_each(|publication| frame(publication, true, 30_000));
+    (0..10).for_each(|_| frame(&mut small, false, 10));
+    let mut bursts = Vec::new();
+    small.live().peek(&mut Cursor::new(Start::Gop), &mut bursts, usize::MAX, now);
+    assert_eq!(bursts.len(), 1 + 11);
+    let held: usize = large.iter().map(|publication| publication.live().held()).sum();
     assert!(held <= 100_000, "{held}");
+}
+
+#[test]
+fn bursts_that_viewers_pin_count_until_they_let_go() {
+    let registry = Registry::new(StreamSettings { total_bytes: 100_000, ..settings() });
+    let now = Instant::now();
+    let mut publication = registry.publish(&name(), "test", now).unwrap();
+    let mut pinned = Vec::new();
+    for _ in 0..5 {
+        let payload = [&[0x17, 1, 0, 0, 0][..], &[0; 30_000]].concat();
+        publication.push(Packet { kind: Video, timestamp: Timestamp(0), payload }, now);
+        publication.tick(now + Duration::from_secs(1));
+        let mut bursts = Vec::new();
+        publication.live().peek(&mut Cursor::new(Start::Gop), &mut bursts, usize::MAX, now);
+        pinned.extend(bursts);
+    }
+    assert!(registry.is_short_of_memory());
+    assert!(publication.live().has_let_go_of(0));
+    drop(pinned);
+    assert!(!registry.is_short_of_memory());
+}
+
+#[test]
+fn frames_that_are_received_together_go_out_together() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.video(true, 1);
+    for _ in 0..5 {
+        encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0]);
+    }
+    encoder.send_with_more(Audio, &[0xAF, 1, 5]);
+    encoder.video(false, 1);
+    let lengths: Vec<_> =
+        encoder.take(&mut Cursor::new(Start::Gop)).iter().map(|burst| tags(burst).len()).collect();
+    assert_eq!(lengths, [3, 1, 7]);
+}
+
+#[test]
+fn a_flood_of_audio_is_bounded_in_bytes_and_nobody_goes_back_in_it() {
+    let mut encoder = Encoder::new(StreamSettings { gop_bytes: 50_000, lag_bytes: 20_000, ..settings() });
+    encoder.metadata(&["audiocodecid"]);
+    encoder.send(Audio, AUDIO_HEADER);
+    encoder.start -= Duration::from_secs(10);
+    let mut cursor = Cursor::new(Start::Gop);
+    let mut times = Vec::new();
+    for round in 0..2000 {
+        encoder.time += 1;
+        encoder.send_with_more(Audio, &[&[0xAF, 1][..], &[7; 500]].concat());
+        encoder.publication.tick(encoder.now() + Duration::from_secs(1));
+        if round % 300 == 299 {
+            times.extend(all_tags(&encoder.take(&mut cursor)).iter().map(|tag| tag.1));
+        }
+    }
+    assert!(encoder.live().held() < 60_000, "{}", encoder.live().held());
+    assert!(cursor.skips > 0);
+    assert!(times.is_sorted(), "{times:?}");
 }
 
 #[test]

@@ -1,30 +1,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::StreamSettings;
+use super::budget::Budget;
 use super::burst::Burst;
 
 /// How much of a stream without video is kept for those who join.
 const AUDIO_ONLY_JOIN: Duration = Duration::from_secs(1);
-
-/// The bytes that all windows hold, against their common bound.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    used: AtomicUsize,
-    limit: usize,
-}
-
-impl Budget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { used: AtomicUsize::new(0), limit }
-    }
-
-    fn is_exceeded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.limit
-    }
-}
 
 /// The newest bursts of a stream: the GOP cache for those who join, and what viewers that are behind still need.
 #[derive(Debug)]
@@ -32,7 +15,9 @@ pub(super) struct Window {
     bursts: VecDeque<Arc<Burst>>,
     /// The sequence number of the next burst.
     next: u64,
-    /// Bytes of tags that the stream has had.
+    /// What the bursts that are here cost, in bytes.
+    held: usize,
+    /// What all bursts that have been here cost.
     stream_end: u64,
     /// The sequence number of the burst that the GOP cache begins with.
     gop: Option<u64>,
@@ -44,7 +29,16 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(settings: Arc<StreamSettings>, budget: Arc<Budget>) -> Self {
-        Self { bursts: VecDeque::new(), next: 0, stream_end: 0, gop: None, decodable: 0, settings, budget }
+        Self {
+            bursts: VecDeque::new(),
+            next: 0,
+            held: 0,
+            stream_end: 0,
+            gop: None,
+            decodable: 0,
+            settings,
+            budget,
+        }
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -71,12 +65,28 @@ impl Window {
         if burst.keyframe {
             self.gop = Some(burst.sequence);
         }
-        self.budget.used.fetch_add(burst.size(), Ordering::Relaxed);
+        self.held += burst.cost();
+        self.budget.enter_window(burst.cost());
         let now = burst.arrived;
         self.bursts.push_back(burst);
         self.bound_gop(now);
         let mut gone = Vec::new();
-        while self.bursts.len() > 1 && (self.budget.is_exceeded() || !self.front_is_needed(now, lagging)) {
+        while self.bursts.len() > 1 && !self.front_is_needed(now, lagging) {
+            gone.extend(self.pop_front());
+        }
+        gone
+    }
+
+    /// What the bursts that are here cost, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Lets go of the older half, because memory is short. Viewers that needed it will skip.
+    pub(super) fn shed(&mut self) -> Vec<Arc<Burst>> {
+        let enough = self.held / 2;
+        let mut gone = Vec::new();
+        while self.held > enough {
             gone.extend(self.pop_front());
         }
         gone
@@ -122,7 +132,7 @@ impl Window {
         bytes > self.settings.lag_bytes as u64 || time > self.settings.lag_time
     }
 
-    /// How many bytes lie between a burst's end and the stream's, and how long ago it came.
+    /// What lies between a burst's end and the stream's costs, and how long ago it came.
     fn distance(&self, burst: &Burst, now: Instant) -> (u64, Duration) {
         (self.stream_end - burst.stream_end, now.saturating_duration_since(burst.arrived))
     }
@@ -141,7 +151,7 @@ impl Window {
         let (bytes, time) = self.distance(front, now);
         let for_join = match self.gop {
             Some(gop) => front.sequence >= gop,
-            None => time <= AUDIO_ONLY_JOIN,
+            None => time <= AUDIO_ONLY_JOIN && bytes <= self.settings.gop_bytes as u64,
         };
         let for_lag = lagging && bytes <= self.settings.lag_bytes as u64 && time <= self.settings.lag_time;
         for_join || for_lag
@@ -149,7 +159,8 @@ impl Window {
 
     fn pop_front(&mut self) -> Option<Arc<Burst>> {
         let burst = self.bursts.pop_front()?;
-        self.budget.used.fetch_sub(burst.size(), Ordering::Relaxed);
+        self.held -= burst.cost();
+        self.budget.leave_window(burst.cost());
         if self.gop == Some(burst.sequence) {
             self.gop = None;
         }

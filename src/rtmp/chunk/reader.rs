@@ -16,7 +16,8 @@ pub struct ChunkLimits {
     pub media_message: usize,
     /// Longest message of any other type in bytes.
     pub other_message: usize,
-    /// Most bytes of messages that have begun and not ended, over all chunk streams.
+    /// Most bytes of messages that have begun and not ended, over all chunk streams, the chunk in progress as if it
+    /// were whole.
     pub partial_bytes: usize,
     /// Most chunk streams in use.
     pub chunk_streams: usize,
@@ -29,9 +30,23 @@ impl Default for ChunkLimits {
         Self {
             media_message: 16 << 20,
             other_message: 1 << 20,
-            partial_bytes: 24 << 20,
+            partial_bytes: 17 << 20,
             chunk_streams: 64,
             broken_messages: 16,
+        }
+    }
+}
+
+impl ChunkLimits {
+    /// These limits for a peer that only has commands to send: what it may not do yet, it needs no room for.
+    #[must_use]
+    pub fn for_commands(&self) -> Self {
+        const ROOM: usize = 64 << 10;
+        Self {
+            media_message: self.media_message.min(ROOM),
+            other_message: self.other_message.min(ROOM),
+            partial_bytes: self.partial_bytes.min(2 * ROOM),
+            ..*self
         }
     }
 }
@@ -136,6 +151,11 @@ impl ChunkReader {
         }
     }
 
+    /// Changes what the peer may make the reader hold from the next message on.
+    pub fn set_limits(&mut self, limits: ChunkLimits) {
+        self.limits = limits;
+    }
+
     /// Takes bytes off the front of `input` up to the end of the next message, and gives that message;
     /// `None` if the input ends before it does.
     ///
@@ -211,7 +231,11 @@ impl ChunkReader {
         if missing == 0 {
             return Ok(Some(self.end_message(index)));
         }
-        self.payload = Some((index, missing.min(self.chunk_size as usize)));
+        let chunk = missing.min(self.chunk_size as usize);
+        if self.partial_bytes + chunk > self.limits.partial_bytes {
+            return Err(ChunkError::TooMuchUnfinished(self.limits.partial_bytes));
+        }
+        self.payload = Some((index, chunk));
         Ok(None)
     }
 
@@ -297,9 +321,6 @@ impl ChunkReader {
 
     /// The stream of a header. A new one may begin with type 1 too: librtmp sends its first ping so.
     fn find_or_add(&mut self, header: &Header) -> Result<usize, ChunkError> {
-        if self.partial_bytes > self.limits.partial_bytes {
-            return Err(ChunkError::TooMuchUnfinished(self.limits.partial_bytes));
-        }
         if let Some(index) = self.find(header.chunk_stream) {
             return Ok(index);
         }
