@@ -7,6 +7,9 @@
 //! deadline. No thread ever waits for a viewer.
 
 mod lane;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod viewer;
 mod worker;
 

@@ -11,7 +11,8 @@ use std::time::Instant;
 use self::connection::Connection;
 use crate::admission::{Admission, Permit};
 use crate::config::{Limits, Takeover, Timeouts};
-use crate::listener::{Listener, Occasional, Stopper};
+use crate::listener::{Listener, Stopper};
+use crate::occasional::Occasional;
 use crate::stream::registry::Registry;
 use crate::threads::Threads;
 

@@ -53,6 +53,7 @@ mod http;
 mod ingest;
 mod listener;
 pub mod media;
+mod occasional;
 pub mod rtmp;
 mod server;
 mod stream;

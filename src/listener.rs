@@ -4,11 +4,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::occasional::Occasional;
 
 /// How many connections the kernel may hold for us: a storm of joins must not wait for a second try.
 const BACKLOG: i32 = 4096;
@@ -133,30 +135,6 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
 /// Whether trying IPv4 instead cannot help.
 fn is_final(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
-}
-
-/// Says something at most once a second, and how often it was left out meanwhile.
-#[derive(Debug, Default)]
-pub(crate) struct Occasional {
-    last: Option<Instant>,
-    left_out: u32,
-}
-
-impl Occasional {
-    /// `say` gets a text to append: empty, or how often it was left out.
-    pub(crate) fn say(&mut self, say: impl FnOnce(&str)) {
-        let now = Instant::now();
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1)) {
-            self.left_out += 1;
-            return;
-        }
-        let left_out = match std::mem::take(&mut self.left_out) {
-            0 => String::new(),
-            count => format!(" (and {count} more like it)"),
-        };
-        self.last = Some(now);
-        say(&left_out);
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::thread;
 
 use rtmpd::media::PacketKind;
 use rtmpd::{Error, Server, ServerHandle, StreamName, Tag};
+use socket2::{Domain, Socket, Type};
 use support::deadline::{seconds, wait_until};
 use support::flv::{Kind, Tag as SourceTag};
 use support::http;
@@ -120,13 +122,43 @@ fn viewers_are_counted_while_they_watch() {
 }
 
 #[test]
+fn viewers_that_take_nothing_are_given_up() {
+    let localhost = (Ipv4Addr::LOCALHOST, 0);
+    let server = Server::builder().rtmp(localhost).http(localhost);
+    let server = server.configure(|config| config.timeouts.viewer_stall = seconds(1)).start().unwrap();
+    let (mut publisher, stream) = publish(&server, "live", "tiny");
+    subscribe(&server, &StreamName::new("live", "tiny").unwrap());
+    let stalled: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(2048).unwrap();
+            socket.connect(&server.http_addr().into()).unwrap();
+            let mut socket = TcpStream::from(socket);
+            socket.write_all(b"GET /live/tiny.flv HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            socket
+        })
+        .collect();
+    let viewers = |server: &ServerHandle| server.streams()[0].viewers;
+    wait_until("20 viewers", seconds(5), || (viewers(&server) == stalled.len()).then_some(()));
+    let mut time = 80;
+    wait_until("none of them", seconds(30), || {
+        for _ in 0..2000 {
+            publisher.send_tag(stream, &video(time, time % 4000 == 0));
+            time += 40;
+        }
+        (viewers(&server) == 0).then_some(())
+    });
+    server.shutdown(seconds(5)).unwrap();
+}
+
+#[test]
 fn shutdown_joins_every_thread_and_frees_the_ports() {
     let server = start();
     let (mut publisher, _) = publish(&server, "live", "s");
     subscribe(&server, &StreamName::new("live", "s").unwrap());
     let mut viewer = http::play(server.http_addr(), "/live/s.flv");
     let waiting = http::connect(server.http_addr());
-    std::io::Write::write_all(&mut &waiting, b"GET /live/other.flv HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    (&waiting).write_all(b"GET /live/other.flv HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let waiter = waiting.local_addr().unwrap().to_string();
     log_line(&[&waiter, "waits"]);
     let silent = TcpStream::connect(server.rtmp_addr()).unwrap();

@@ -320,20 +320,31 @@ fn bytes_are_acknowledged_at_half_the_window_with_the_running_total() {
         let acks = replies.into_iter().filter(|reply| reply.message_type == MessageType::ACKNOWLEDGEMENT);
         acks.map(|ack| u32::from_be_bytes(ack.payload[..].try_into().unwrap())).collect()
     };
+    for _ in 0..30 {
+        client.send(MessageType::VIDEO, 1, vec![0x27; 100_000]).unwrap();
+    }
+    assert_eq!(received(client.replies()), [] as [u32; 0], "none for who has not announced a window");
+    let announce = |window: u32| window.to_be_bytes().to_vec();
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, announce(2_500_000)).unwrap();
+    let first = received(client.replies());
+    assert_eq!(first.len(), 1);
     let mut acks = Vec::new();
     for _ in 0..30 {
         client.send(MessageType::VIDEO, 1, vec![0x27; 100_000]).unwrap();
         acks.extend(received(client.replies()));
     }
     assert_eq!(acks.len(), 2, "3 MB against a half window of 1.25 MB: {acks:?}");
-    assert!((1_250_000..1_400_000).contains(&acks[0]) && (2_500_000..2_700_000).contains(&acks[1]), "{acks:?}");
+    let since = |ack: u32| ack - first[0];
+    let at_halves =
+        (1_250_000..1_400_000).contains(&since(acks[0])) && (2_500_000..2_700_000).contains(&since(acks[1]));
+    assert!(at_halves, "{first:?}, then {acks:?}");
 
-    // A window of the peer's choice, zero (never divided by) and one among them.
-    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, 0_u32.to_be_bytes().to_vec()).unwrap();
+    // Zero (never divided by) and a cut-off message change nothing; one is the smallest window.
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, announce(0)).unwrap();
     client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, vec![1]).unwrap();
     client.send(MessageType::VIDEO, 1, vec![0x27; 10]).unwrap();
     assert_eq!(received(client.replies()), [] as [u32; 0]);
-    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, 1_u32.to_be_bytes().to_vec()).unwrap();
+    client.send(MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE, 0, announce(1)).unwrap();
     client.send(MessageType::VIDEO, 1, vec![0x27; 10]).unwrap();
     assert!(!received(client.replies()).is_empty());
 }

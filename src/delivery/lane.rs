@@ -77,8 +77,10 @@ enum State {
 struct Group {
     live: Arc<LiveStream>,
     members: usize,
-    /// Who has everything there is.
+    /// Who has everything there is. Nobody else needs to hear of new bursts.
     idle: Vec<Token>,
+    /// Whether the stream's events come here.
+    attached: bool,
 }
 
 /// Where streams send the lane's events.
@@ -215,21 +217,13 @@ impl Lane {
     fn take_events(&mut self) {
         while let Ok(event) = self.events.try_recv() {
             match event {
-                StreamEvent::Ready(live) => self.admit_waiting(&live),
+                // Those who wait for one that has ended since go on waiting.
+                StreamEvent::Ready(live) if live.ended().is_some() => {}
+                StreamEvent::Ready(live) => {
+                    let waited = self.take_waiting(|client, _| client.name == live.name);
+                    waited.into_iter().for_each(|client| self.admit(client));
+                }
                 StreamEvent::Burst(id, _) | StreamEvent::Ended(id) => self.rouse(id),
-            }
-        }
-    }
-
-    /// Those who have waited for this stream join it.
-    fn admit_waiting(&mut self, live: &Arc<LiveStream>) {
-        let waits = |entry: &Entry| matches!(entry, Entry::Waiting { client, .. } if client.name == live.name);
-        let tokens: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(token, _)| *token).collect();
-        for token in tokens {
-            if let Some(Entry::Waiting { mut client, .. }) = self.entries.remove(&token) {
-                let _gone_with_it = self.poll.registry().deregister(&mut client.socket);
-                self.add_viewer(Box::new(Viewer::new(client, Arc::clone(live), Start::First)));
             }
         }
     }
@@ -260,10 +254,15 @@ impl Lane {
                     }
                 }
                 Pumped::CaughtUp => {
-                    *state = State::Idle;
-                    let id = viewer.live().id;
-                    if let Some(group) = self.groups.get_mut(&id) {
+                    let Some(group) = self.groups.get_mut(&viewer.live().id) else { continue };
+                    if group.attached {
+                        *state = State::Idle;
                         group.idle.push(token);
+                    } else {
+                        // Another turn after attaching: a burst may have come just before.
+                        group.live.attach(&self.outlet);
+                        group.attached = true;
+                        self.ready.push_back(token);
                     }
                 }
             }
@@ -290,12 +289,9 @@ impl Lane {
             log::warn!("slow lane: cannot wait for a viewer's socket: {error}");
             return viewer.leave(LeaveReason::CutOff);
         }
-        let (live, outlet) = (viewer.live(), &self.outlet);
-        let group = self.groups.entry(live.id).or_insert_with(|| {
-            live.attach(outlet);
-            Group { live: Arc::clone(live), members: 0, idle: Vec::new() }
-        });
-        group.members += 1;
+        let live = viewer.live();
+        let new = || Group { live: Arc::clone(live), members: 0, idle: Vec::new(), attached: false };
+        self.groups.entry(live.id).or_insert_with(new).members += 1;
         self.entries.insert(token, Entry::Slow { viewer, state: State::Ready });
         self.ready.push_back(token);
     }
@@ -329,43 +325,65 @@ impl Lane {
     fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK;
-        let mut expired = Vec::new();
-        let (mut leaving, mut joinable) = (Vec::new(), Vec::new());
-        let short_of_memory = self.registry.is_short_of_memory();
-        for (token, entry) in &mut self.entries {
-            match entry {
-                Entry::Waiting { client, deadline } => match self.registry.joinable(&client.name) {
-                    Some(live) => joinable.push(live),
-                    None if now >= *deadline => expired.push(*token),
-                    None => {}
-                },
-                Entry::Slow { viewer, .. } => {
-                    let reason = viewer.exhausts(&self.patience, short_of_memory, now);
-                    leaving.extend(reason.map(|reason| (*token, reason)));
-                }
-            }
+        let registry = Arc::clone(&self.registry);
+        for client in
+            self.take_waiting(|client, deadline| now >= deadline && registry.joinable(&client.name).is_none())
+        {
+            client.refuse_not_found();
         }
-        joinable.iter().for_each(|live| self.admit_waiting(live));
-        for token in expired {
-            if let Some(Entry::Waiting { client, .. }) = self.entries.remove(&token) {
-                client.refuse_not_found();
+        for client in self.take_waiting(|client, _| registry.joinable(&client.name).is_some()) {
+            self.admit(client);
+        }
+        self.give_up_slow(now);
+        for group in self.groups.values_mut().filter(|group| group.attached && group.idle.is_empty()) {
+            group.live.detach(&self.outlet);
+            group.attached = false;
+        }
+        let ids: Vec<_> = self.groups.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.rouse(id));
+    }
+
+    fn give_up_slow(&mut self, now: Instant) {
+        let short_of_memory = self.registry.is_short_of_memory();
+        let mut leaving = Vec::new();
+        for (token, entry) in &mut self.entries {
+            if let Entry::Slow { viewer, .. } = entry {
+                let reason = viewer.exhausts(&self.patience, short_of_memory, now);
+                leaving.extend(reason.map(|reason| (*token, reason)));
             }
         }
         leaving.into_iter().for_each(|(token, reason)| self.leave(token, reason));
-        let ids: Vec<_> = self.groups.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.rouse(id));
     }
 
     /// No more waiting; slow viewers may finish until the deadline.
     fn stop(&mut self, deadline: Instant) {
         self.stop_by = Some(deadline);
-        let waits = |entry: &Entry| matches!(entry, Entry::Waiting { .. });
-        let tokens: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(token, _)| *token).collect();
-        for token in tokens {
-            if let Some(Entry::Waiting { client, .. }) = self.entries.remove(&token) {
-                client.refuse_unavailable();
+        self.take_waiting(|_, _| true).into_iter().for_each(Client::refuse_unavailable);
+    }
+
+    /// Takes those out whose wait is over.
+    fn take_waiting(&mut self, is_over: impl Fn(&Client, Instant) -> bool) -> Vec<Client> {
+        let over = |_: &Token, entry: &mut Entry| match entry {
+            Entry::Waiting { client, deadline } => is_over(client, *deadline),
+            Entry::Slow { .. } => false,
+        };
+        let taken: Vec<_> = self.entries.extract_if(over).collect();
+        let clients = taken.into_iter().filter_map(|(_, entry)| match entry {
+            Entry::Waiting { mut client, .. } => {
+                let _gone_with_it = self.poll.registry().deregister(&mut client.socket);
+                Some(client)
             }
+            Entry::Slow { .. } => None,
+        });
+        clients.collect()
+    }
+
+    /// A client that has waited, or just come, joins its stream if that is live.
+    fn admit(&mut self, client: Client) {
+        match self.registry.joinable(&client.name) {
+            Some(live) => self.add_viewer(Box::new(Viewer::new(client, live, Start::First))),
+            // It ended in this very moment.
+            None => client.refuse_not_found(),
         }
     }
 }

@@ -187,6 +187,12 @@ impl Viewer {
         &mut self.client.socket
     }
 
+    /// Whether its last write ended with the end of a burst.
+    #[cfg(test)]
+    pub(super) fn is_between_bursts(&self) -> bool {
+        self.unsent.is_none()
+    }
+
     /// See [`Client::has_left`].
     pub(super) fn has_left(&self) -> bool {
         self.client.has_left()

@@ -4,8 +4,8 @@ use std::io::{self, Cursor, Read, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tiny_http::{HTTPVersion, Request, Response, Server};
 
@@ -25,6 +25,8 @@ use crate::stream::registry::Registry;
 #[derive(Debug)]
 pub(crate) struct Front {
     current: RwLock<Arc<Generation>>,
+    /// When a replacement was last tried.
+    last_try: Mutex<Option<Instant>>,
     stopped: AtomicBool,
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Context {
 impl Front {
     pub(crate) fn new() -> io::Result<Self> {
         let current = RwLock::new(Arc::new(Generation::start()?));
-        Ok(Self { current, stopped: AtomicBool::new(false) })
+        Ok(Self { current, last_try: Mutex::default(), stopped: AtomicBool::new(false) })
     }
 
     /// Answers requests until stopped. Run by each worker.
@@ -89,7 +91,7 @@ impl Front {
     /// Starts another server in the place of one that no longer answers: tiny_http's accept thread ends at any error, and
     /// panics for want of a thread. The first to notice does it.
     pub(crate) fn replace(&self, ended: &Arc<Generation>, error: &io::Error) {
-        if !self.is_current(ended) || self.stopped.load(Ordering::Acquire) {
+        if !self.is_current(ended) || self.stopped.load(Ordering::Acquire) || !self.may_try() {
             return;
         }
         let next = match Generation::start() {
@@ -105,6 +107,17 @@ impl Front {
             // The workers still wait for the one that has ended.
             (0..super::FRONT_WORKERS).for_each(|_| ended.server.unblock());
         }
+    }
+
+    /// Each try may cost threads of tiny_http's that never end, so there is one a second at most.
+    fn may_try(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self.last_try.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_secs(1));
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 
     fn is_current(&self, generation: &Arc<Generation>) -> bool {

@@ -14,7 +14,8 @@ use super::head::{CONNECTION_HEADER, HeadError, MAX_BODY, MAX_HEAD, Vetted, vet}
 use super::private::SECRET_HEADER;
 use crate::admission::{Admission, Permit, Refusal};
 use crate::config::Config;
-use crate::listener::{Listener, Occasional, Stopper};
+use crate::listener::{Listener, Stopper};
+use crate::occasional::Occasional;
 use crate::threads::Threads;
 
 /// How long tiny_http may take to answer.

@@ -111,12 +111,21 @@ fn remove_leftovers() {
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let directory = entry.path();
         let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
-        let connected = UnixStream::connect(directory.join(SOCKET));
-        let is_dead = connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if is_dead && age.is_some_and(|age| age > LEFTOVER_AGE) {
+        if is_dead(&directory.join(SOCKET)) && age.is_some_and(|age| age > LEFTOVER_AGE) {
             let _of_another_server_by_now = std::fs::remove_dir_all(directory);
         }
     }
+}
+
+/// Whether nobody listens on a socket. A server that is busy must not hold this one up.
+#[cfg(unix)]
+fn is_dead(path: &std::path::Path) -> bool {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let connected = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    });
+    connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn random_hex() -> io::Result<String> {

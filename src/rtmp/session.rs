@@ -17,7 +17,7 @@ use crate::amf0::{Amf0Error, Value};
 use crate::bytes::Reader;
 use crate::media::{Packet, PacketKind};
 
-/// How many bytes each side may send before it expects an acknowledgement (section 5.4.4).
+/// How many bytes we say that each side may send before it expects an acknowledgement (section 5.4.4).
 const WINDOW: u32 = 2_500_000;
 
 /// Longest app with its query in bytes.
@@ -112,13 +112,15 @@ enum Stage {
     Closing,
 }
 
-/// When to acknowledge (section 5.4.3): at every half window, so that a sender never stalls on it.
+/// When to acknowledge (section 5.4.3): at every half of the window that the client has announced, so that it never
+/// stalls. One that has announced none gets none, as from nginx and SRS: ffmpeg does not read it before it closes, and
+/// to close with unread input resets the connection and loses the last packets.
 #[derive(Debug)]
 struct Acknowledge {
     /// Bytes since the first, wrapping.
     received: u32,
     last_sent: u32,
-    window: u32,
+    window: Option<u32>,
 }
 
 impl Session {
@@ -134,7 +136,7 @@ impl Session {
             app: String::new(),
             client: String::new(),
             net_streams: 0,
-            acknowledge: Acknowledge { received: 0, last_sent: 0, window: WINDOW },
+            acknowledge: Acknowledge { received: 0, last_sent: 0, window: None },
         }
     }
 
@@ -237,7 +239,7 @@ impl Session {
             }
             MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE => {
                 if let Ok(window @ 1..) = Reader::new(&message.payload).u32() {
-                    self.acknowledge.window = window;
+                    self.acknowledge.window = Some(window);
                 }
             }
             MessageType::USER_CONTROL => {
@@ -370,7 +372,7 @@ impl Session {
 impl Acknowledge {
     /// The total to acknowledge, once half a window has come in since the last time.
     fn due(&mut self) -> Option<u32> {
-        let due = self.received.wrapping_sub(self.last_sent) >= (self.window / 2).max(1);
+        let due = self.received.wrapping_sub(self.last_sent) >= (self.window? / 2).max(1);
         due.then(|| {
             self.last_sent = self.received;
             self.received

@@ -300,9 +300,9 @@ impl LiveStream {
         let _gone = self.write(|shared| shared.window.shed());
     }
 
-    /// Whether the window has let go of the burst with this sequence number.
+    /// Whether the window has let go of the burst with this sequence number, or would have but for its viewers.
     pub(crate) fn has_let_go_of(&self, sequence: u64) -> bool {
-        self.read(|shared| sequence < shared.window.first())
+        self.read(|shared| sequence < shared.window.first() || shared.ended.is_some())
     }
 
     /// Lays out the next burst, appends it to the window and tells all outlets.
@@ -310,7 +310,8 @@ impl LiveStream {
         let (sequence, start) = self.read(|shared| (shared.window.next(), shared.window.stream_end()));
         let burst = Arc::new(Burst::new(sequence, keyframe, arrived, start, packets, &self.budget));
         let outlets = self.outlets();
-        let lagging = !outlets.is_empty() || self.uptime(burst.arrived) < JOIN_GRACE;
+        let has_viewers = self.viewers.load(Ordering::Relaxed) > 0 || !outlets.is_empty();
+        let lagging = has_viewers || self.uptime(burst.arrived) < JOIN_GRACE;
         let _gone = self.write(|shared| shared.window.push(Arc::clone(&burst), lagging));
         for outlet in outlets.iter() {
             outlet.notify(StreamEvent::Burst(self.id, Arc::clone(&burst)));
@@ -322,6 +323,7 @@ impl LiveStream {
         let first = self.write(|shared| {
             let first = shared.ended.is_none();
             shared.ended.get_or_insert(reason);
+            shared.window.retire();
             first
         });
         if first {

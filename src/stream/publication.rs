@@ -53,8 +53,8 @@ struct Pending {
     bytes: usize,
     /// Whether its first packet is a keyframe.
     keyframe: bool,
-    /// Whether its last packet is a video frame.
-    ends_in_video: bool,
+    /// Whether a video frame was added since the last tick.
+    has_new_video: bool,
     first_arrived: Option<Instant>,
 }
 
@@ -108,7 +108,8 @@ impl Publication {
     pub(crate) fn tick(&mut self, now: Instant) {
         self.decide_tracks(now);
         let (merge, age) = (self.registry.settings().merge, self.pending.age(now));
-        if (self.pending.ends_in_video && age >= merge) || age >= merge + QUIET_BURST {
+        let has_new_video = std::mem::take(&mut self.pending.has_new_video);
+        if (has_new_video && age >= merge) || age >= merge + QUIET_BURST {
             self.flush(now);
         }
     }
@@ -184,7 +185,7 @@ impl Publication {
         self.last_timestamp = packet.timestamp;
         self.pending.keyframe |= keyframe;
         self.add(packet, now);
-        self.pending.ends_in_video = video;
+        self.pending.has_new_video |= video;
     }
 
     fn add(&mut self, packet: Packet, now: Instant) {
@@ -194,7 +195,6 @@ impl Publication {
         self.pending.first_arrived.get_or_insert(now);
         self.pending.bytes += packet.payload.len();
         self.pending.packets.push(packet);
-        self.pending.ends_in_video = false;
     }
 
     fn flush(&mut self, now: Instant) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::StreamSettings;
@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::live::{EndReason, LiveStream, Outlet, StreamEvent, StreamStatus};
 use super::publication::Publication;
 use crate::media::StreamName;
+use crate::occasional::Occasional;
 
 /// Who publishes what. One per server.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Registry {
     next_id: AtomicU64,
     streams: RwLock<Streams>,
     watchers: RwLock<Vec<Arc<dyn Outlet>>>,
+    warnings: Mutex<Occasional>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,7 @@ impl Registry {
             next_id: AtomicU64::new(1),
             streams: RwLock::default(),
             watchers: RwLock::default(),
+            warnings: Mutex::default(),
         })
     }
 
@@ -125,10 +128,11 @@ impl Registry {
             drop(streams);
             match live.into_iter().max_by_key(|live| live.held()).filter(|live| live.held() > 0) {
                 Some(largest) => {
-                    log::warn!("memory is short: stream {} keeps less for its viewers", largest.name);
+                    self.warnings.lock().unwrap_or_else(PoisonError::into_inner).say(|more| {
+                        log::warn!("memory is short: stream {} keeps less for its viewers{more}", largest.name);
+                    });
                     largest.shed();
                 }
-                // What is left belongs to streams that have ended and is freed with them.
                 None => return,
             }
         }

@@ -498,6 +498,35 @@ fn bursts_that_viewers_pin_count_until_they_let_go() {
     assert!(!registry.is_short_of_memory());
 }
 
+/// What viewers of an ended stream still have to take must not make live streams give theirs up.
+#[test]
+fn windows_of_ended_streams_do_not_count_against_live_ones() {
+    let registry = Registry::new(StreamSettings { total_bytes: 100_000, ..settings() });
+    let now = Instant::now();
+    let feed = |publication: &mut Publication, length: usize| {
+        let payload = [&[0x17, 1, 0, 0, 0][..], &vec![0; length]].concat();
+        publication.push(Packet { kind: Video, timestamp: Timestamp(0), payload }, now);
+        publication.tick(now + Duration::from_secs(1));
+    };
+    let ended: Vec<_> = (0..5)
+        .map(|number| {
+            let name = StreamName::new("", &number.to_string()).unwrap();
+            let mut publication = registry.publish(&name, "test", now).unwrap();
+            feed(&mut publication, 30_000);
+            let live = Arc::clone(publication.live());
+            publication.finish(EndReason::Unpublished);
+            live
+        })
+        .collect();
+    let mut alive = registry.publish(&name(), "test", now).unwrap();
+    feed(&mut alive, 1000);
+    assert!(alive.live().held() > 1000);
+    assert!(registry.is_short_of_memory());
+    drop(ended);
+    assert!(!registry.is_short_of_memory());
+    drop(alive);
+}
+
 #[test]
 fn frames_that_are_received_together_go_out_together() {
     let mut encoder = Encoder::with_both_tracks(settings());
@@ -507,9 +536,12 @@ fn frames_that_are_received_together_go_out_together() {
     }
     encoder.send_with_more(Audio, &[0xAF, 1, 5]);
     encoder.video(false, 1);
-    let lengths: Vec<_> =
-        encoder.take(&mut Cursor::new(Start::Gop)).iter().map(|burst| tags(burst).len()).collect();
-    assert_eq!(lengths, [3, 1, 7]);
+    // A frame does not wait because audio was received with it.
+    encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0]);
+    encoder.audio();
+    let bursts = encoder.take(&mut Cursor::new(Start::Gop));
+    let lengths: Vec<_> = bursts.iter().map(|burst| tags(burst).len()).collect();
+    assert_eq!(lengths, [3, 1, 7, 2]);
 }
 
 #[test]

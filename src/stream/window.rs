@@ -23,6 +23,8 @@ pub(super) struct Window {
     gop: Option<u64>,
     /// From here on frames can be decoded with the sequence headers in the header cache.
     decodable: u64,
+    /// Whether the stream has ended: what is here no longer counts against live streams.
+    retired: bool,
     settings: Arc<StreamSettings>,
     budget: Arc<Budget>,
 }
@@ -36,6 +38,7 @@ impl Window {
             stream_end: 0,
             gop: None,
             decodable: 0,
+            retired: false,
             settings,
             budget,
         }
@@ -66,7 +69,9 @@ impl Window {
             self.gop = Some(burst.sequence);
         }
         self.held += burst.cost();
-        self.budget.enter_window(burst.cost());
+        if !self.retired {
+            self.budget.enter_window(burst.cost());
+        }
         let now = burst.arrived;
         self.bursts.push_back(burst);
         self.bound_gop(now);
@@ -80,6 +85,13 @@ impl Window {
     /// What the bursts that are here cost, in bytes.
     pub(super) fn held(&self) -> usize {
         self.held
+    }
+
+    /// No more bursts come; what is here is for viewers that are behind, and goes with the last of them.
+    pub(super) fn retire(&mut self) {
+        if !std::mem::replace(&mut self.retired, true) {
+            self.budget.leave_window(self.held);
+        }
     }
 
     /// Lets go of the older half, because memory is short. Viewers that needed it will skip.
@@ -160,7 +172,9 @@ impl Window {
     fn pop_front(&mut self) -> Option<Arc<Burst>> {
         let burst = self.bursts.pop_front()?;
         self.held -= burst.cost();
-        self.budget.leave_window(burst.cost());
+        if !self.retired {
+            self.budget.leave_window(burst.cost());
+        }
         if self.gop == Some(burst.sequence) {
             self.gop = None;
         }
