@@ -130,8 +130,11 @@ impl Default for Timeouts {
     }
 }
 
-/// Descriptors for listeners, epoll, standard streams and whatever the libraries open.
+/// Descriptors for listeners, epoll, standard streams, refused connections and whatever the libraries open.
 const RESERVED_DESCRIPTORS: usize = 64;
+
+/// With fewer descriptors there is no room for publishers and viewers beside the reserve.
+pub(crate) const MIN_DESCRIPTORS: usize = 128;
 
 /// A request uses this many while it is answered: the client's socket, and the private connection's two ends,
 /// of which tiny_http opens one twice.
@@ -141,7 +144,7 @@ impl Limits {
     /// Lowers the caps on connections so that together they stay below `descriptors`: accepting must never
     /// fail for want of one.
     pub(crate) fn within(mut self, descriptors: usize) -> Self {
-        let available = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(16);
+        let available = descriptors.max(MIN_DESCRIPTORS) - RESERVED_DESCRIPTORS;
         self.rtmp_connections = self.rtmp_connections.min(available / 4);
         self.http_requests = self.http_requests.min(available / 16).max(1);
         let left = available - self.rtmp_connections - DESCRIPTORS_PER_REQUEST * self.http_requests;
@@ -359,13 +362,11 @@ mod tests {
 
     #[test]
     fn connection_caps_stay_below_the_descriptor_limit() {
-        for descriptors in [0, 64, 100, 1024, 4096, 1 << 20] {
+        for descriptors in [MIN_DESCRIPTORS, 129, 256, 1024, 4096, 1 << 20] {
             let limits = Limits::default().within(descriptors);
             let used = limits.rtmp_connections + limits.http_connections + 4 * limits.http_requests;
-            assert!(
-                used <= descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(16),
-                "{descriptors}: {limits:?}"
-            );
+            assert!(used + RESERVED_DESCRIPTORS <= descriptors, "{descriptors}: {limits:?}");
+            assert!(limits.http_connections >= 16 && limits.http_requests >= 4, "{descriptors}: {limits:?}");
         }
         assert_eq!(Limits::default().within(1 << 20).http_connections, 20_000);
     }

@@ -17,6 +17,16 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The process may not have as many open files as it needs.
+    #[error(
+        "only {limit} open files are allowed, and at least {needed} are needed; raise the limit with ulimit -n"
+    )]
+    Descriptors {
+        /// How many are allowed.
+        limit: usize,
+        /// How many are needed.
+        needed: usize,
+    },
     /// A thread, a private socket or the like could not be had.
     #[error("cannot start {what}: {source}")]
     Start {

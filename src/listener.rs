@@ -31,6 +31,14 @@ pub(crate) struct Listener {
     pause: Duration,
 }
 
+/// What came of waiting for a connection.
+pub(crate) enum Accepted {
+    Connection(TcpStream, SocketAddr),
+    /// None came in time.
+    Nothing,
+    Stopped,
+}
+
 /// Ends a [`Listener`]'s [`accept`](Listener::accept) from another thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Stopper {
@@ -79,6 +87,18 @@ impl Listener {
 
     /// Waits for the next connection; `None` once stopped. The socket is a blocking one.
     pub(crate) fn accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        loop {
+            match self.accept_within(None) {
+                Accepted::Connection(socket, peer) => return Some((socket, peer)),
+                Accepted::Nothing => {}
+                Accepted::Stopped => return None,
+            }
+        }
+    }
+
+    /// Waits for the next connection, for about `patience` at most.
+    pub(crate) fn accept_within(&mut self, patience: Option<Duration>) -> Accepted {
+        let mut waited = false;
         while !self.stopper.is_stopped() {
             let accepted = self.listener.accept().and_then(|(socket, peer)| {
                 let socket = TcpStream::from(socket);
@@ -86,15 +106,20 @@ impl Listener {
                 Ok((socket, peer))
             });
             match accepted {
-                Ok(connection) => {
+                Ok((socket, peer)) => {
                     self.pause = BACK_OFF.0;
-                    return Some(connection);
+                    return Accepted::Connection(socket, peer);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if std::mem::replace(&mut waited, patience.is_some()) {
+                        return Accepted::Nothing;
+                    }
+                    self.wait(patience);
+                }
                 Err(error) => self.back_off(&error),
             }
         }
-        None
+        Accepted::Stopped
     }
 
     /// Some errors concern one connection that is gone already; others will pass when something is closed.
@@ -152,6 +177,17 @@ mod tests {
         let waiting = std::thread::spawn(move || listener.accept().is_none());
         stopper.stop();
         assert!(waiting.join().unwrap());
+    }
+
+    #[test]
+    fn a_wait_for_a_connection_may_have_an_end() {
+        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let patience = Some(Duration::from_millis(1));
+        assert!(matches!(listener.accept_within(patience), Accepted::Nothing));
+        let _client = TcpStream::connect(listener.address().unwrap()).unwrap();
+        assert!(matches!(listener.accept_within(patience), Accepted::Connection(..)));
+        listener.stopper().stop();
+        assert!(matches!(listener.accept_within(patience), Accepted::Stopped));
     }
 
     #[test]

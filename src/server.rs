@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, MIN_DESCRIPTORS};
 use crate::delivery::{Delivery, Patience};
 use crate::error::Error;
 use crate::http::Http;
@@ -85,7 +85,11 @@ impl Server {
     /// [`Error::Bind`] if an address cannot be had, [`Error::Start`] if a thread or the like cannot.
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut config = self.config;
-        config.limits = config.limits.within(descriptor_limit());
+        let descriptors = descriptor_limit();
+        if descriptors < MIN_DESCRIPTORS {
+            return Err(Error::Descriptors { limit: descriptors, needed: MIN_DESCRIPTORS });
+        }
+        config.limits = config.limits.within(descriptors);
         let bind = |protocol, address| {
             let failed = |source| Error::Bind { protocol, address, source };
             let listener = Listener::bind(address).map_err(failed)?;

@@ -14,7 +14,7 @@ use super::head::{CONNECTION_HEADER, HeadError, MAX_BODY, MAX_HEAD, Vetted, vet}
 use super::private::SECRET_HEADER;
 use crate::admission::{Admission, Permit, Refusal};
 use crate::config::Config;
-use crate::listener::{Listener, Stopper};
+use crate::listener::{Accepted, Listener, Stopper};
 use crate::occasional::Occasional;
 use crate::threads::Threads;
 
@@ -30,8 +30,8 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How often a thread that waits for a client looks whether the server is shutting down.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many refused connections are kept open a little, for the same reason.
-const MAX_REFUSED: usize = 64;
+/// How many refused connections are kept open for as long, for the same reason.
+const MAX_REFUSED: usize = 16;
 
 /// A client's socket, with what counts it.
 pub(crate) struct ClientSocket {
@@ -71,7 +71,8 @@ pub(crate) struct Gate {
     connections: Arc<Admission>,
     requests: Arc<Admission>,
     shared: Arc<Shared>,
-    refused: VecDeque<TcpStream>,
+    /// With the time when they were refused.
+    refused: VecDeque<(TcpStream, Instant)>,
     refusals: Occasional,
 }
 
@@ -100,11 +101,18 @@ impl Gate {
 
     /// Lets clients in until the listener is stopped.
     pub(crate) fn accept(mut self, mut listener: Listener, threads: &Threads) {
-        while let Some((socket, peer)) = listener.accept() {
-            match self.admit(peer) {
-                Ok((connection, request)) => self.begin(socket, peer, connection, request, threads),
-                Err(refusal) => self.refuse(socket, peer, refusal),
+        loop {
+            let patience = (!self.refused.is_empty()).then_some(LINGER);
+            match listener.accept_within(patience) {
+                Accepted::Connection(socket, peer) => match self.admit(peer) {
+                    Ok((connection, request)) => self.begin(socket, peer, connection, request, threads),
+                    Err(refusal) => self.refuse(socket, peer, refusal),
+                },
+                Accepted::Nothing => {}
+                Accepted::Stopped => return,
             }
+            let now = Instant::now();
+            self.refused.retain(|(_, since)| now.saturating_duration_since(*since) < LINGER);
         }
     }
 
@@ -141,7 +149,7 @@ impl Gate {
             .and_then(|()| socket.write_all(&answer))
             .and_then(|()| socket.shutdown(Shutdown::Write));
         if sent.is_ok() {
-            self.refused.push_back(socket);
+            self.refused.push_back((socket, Instant::now()));
             self.refused.drain(..self.refused.len().saturating_sub(MAX_REFUSED));
         }
     }

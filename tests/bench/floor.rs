@@ -21,11 +21,11 @@ pub fn run() -> io::Result<()> {
     while read_tag(&mut source, &mut tag)? {
         while let Ok((socket, _)) = viewers.accept() {
             socket.set_nodelay(true)?;
-            socket.set_nonblocking(true)?;
+            socket.set_nonblocking(false)?;
             sockets.push(socket);
         }
-        // A socket that takes no whole tag is out: what it would get from then on would be no FLV.
-        sockets.retain_mut(|socket| matches!(socket.write(&tag), Ok(count) if count == tag.len()));
+        // One write each, but for a socket that is full: the floor waits for it.
+        sockets.retain_mut(|socket| socket.write_all(&tag).is_ok());
     }
     Ok(())
 }
