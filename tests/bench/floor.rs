@@ -2,9 +2,10 @@
 //! socket, no protocol at all. Runs in a process of its own, so that it is measured like any server.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use rtmpd::flv::tag::{TAG_HEADER_LENGTH, tag_length};
+use socket2::{Domain, Socket, Type};
 
 /// The argument that makes the benchmark's own binary the floor.
 pub const ARGUMENT: &str = "--be-the-floor";
@@ -12,7 +13,10 @@ pub const ARGUMENT: &str = "--be-the-floor";
 /// Listens for one publisher, whose tags go to everybody who connects to the second port. Both ports are printed.
 pub fn run() -> io::Result<()> {
     let publisher = TcpListener::bind("127.0.0.1:0")?;
-    let viewers = TcpListener::bind("127.0.0.1:0")?;
+    let viewers = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    viewers.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    viewers.listen(4096)?;
+    let viewers = TcpListener::from(viewers);
     viewers.set_nonblocking(true)?;
     println!("{}\n{}", publisher.local_addr()?, viewers.local_addr()?);
     let (mut source, _) = publisher.accept()?;

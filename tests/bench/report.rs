@@ -41,7 +41,8 @@ impl Figures {
             let index = (sorted.len().saturating_sub(1) as f64 * quantile).round() as usize;
             sorted.get(index).map_or(f64::NAN, |micros| f64::from(*micros) / 1000.0)
         };
-        let per_viewer = |amount: f64| amount / viewers.max(1) as f64;
+        // Stalled viewers have been joined, too, and cost what they cost.
+        let per_viewer = |amount: f64| amount / (viewers - seen.lost).max(1) as f64;
         let memory = end.resident_bytes.saturating_sub(idle.resident_bytes) as f64;
         Self([
             seen.playing as f64,
