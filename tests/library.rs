@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use support::deadline::{seconds, wait_until};
 use support::flv::{Kind, Tag as SourceTag};
 use support::http;
-use support::rtmp::RtmpClient;
+use support::rtmp::{Amf, RtmpClient};
 
 /// Keeps what the library logs: a program's own logger, as the library installs none.
 struct Log;
@@ -191,6 +191,25 @@ fn a_server_can_be_started_and_ended_again_and_again() {
         // Each of the other tests has at most three servers' worth of them at a time.
         (threads_named(&names) <= 5 * names.len()).then_some(())
     });
+}
+
+#[test]
+fn a_connection_that_begins_and_ends_streams_too_often_is_closed() {
+    let server = start();
+    let (mut publisher, stream) = publish(&server, "live", "flap");
+    let address = publisher.address();
+    for _ in 0..200 {
+        publisher.command(0, &[Amf::Text("FCUnpublish"), Amf::Number(6.0), Amf::Null, Amf::Text("flap")]);
+        let publish = [Amf::Text("publish"), Amf::Number(7.0), Amf::Null, Amf::Text("flap"), Amf::Text("live")];
+        publisher.command(stream, &publish);
+    }
+    let codes = publisher.read_until_closed(seconds(5));
+    assert_eq!(codes.last().map(String::as_str), Some("NetStream.Publish.Denied"));
+    log_line(&[&address, "too often"]);
+    let lines = LINES.lock().unwrap().iter().filter(|line| line.contains(&address)).count();
+    assert!(lines <= 2 * 11 + 5, "{lines} lines in the log");
+    // Those who come after it are none the worse.
+    let (_publisher, _) = publish(&server, "live", "flap");
 }
 
 #[test]

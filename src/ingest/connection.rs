@@ -33,12 +33,16 @@ const LAST_DRAIN: Duration = Duration::from_millis(250);
 
 const READ_BUFFER: usize = 64 << 10;
 
+/// How many publications a connection may begin at once; each second allows one more.
+const MAX_FLAPS: u64 = 10;
+
 /// One publisher's connection.
 pub(super) struct Connection {
     socket: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
     started: Instant,
+    publications: u64,
     activity: Activity,
 }
 
@@ -68,7 +72,7 @@ enum End {
 impl Connection {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        Self { socket, peer, shared, started: now, activity: Activity::None { since: now } }
+        Self { socket, peer, shared, started: now, publications: 0, activity: Activity::None { since: now } }
     }
 
     /// Serves the connection to its end.
@@ -151,6 +155,11 @@ impl Connection {
     }
 
     fn publish(&mut self, request: PublishRequest, session: &mut Session) -> Result<(), End> {
+        self.publications += 1;
+        if self.publications > MAX_FLAPS + self.started.elapsed().as_secs() {
+            session.reject("NetStream.Publish.Denied", "This connection begins and ends streams too often.");
+            return Err(End::Refused("begins and ends streams too often".into()));
+        }
         match StreamName::new(&request.app, &request.name) {
             Ok(name) => self.try_publish(name, request.client, session, None),
             Err(error) => Err(refuse_name(error, session)),
