@@ -6,6 +6,7 @@
 //! while. Those who wait for a stream that is not live yet sit in the slow lane, too, as entries with a
 //! deadline. No thread ever waits for a viewer.
 
+mod client;
 mod lane;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -20,8 +21,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use self::client::Client;
 use self::lane::{Lane, LaneCommand, LaneHandle};
-use self::viewer::{Client, Pumped, Scratch, Viewer};
+use self::viewer::{Pumped, Scratch, Viewer};
 use self::worker::{Worker, WorkerHandle};
 use crate::media::StreamName;
 use crate::stream::burst::Framing;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::viewer::{Client, LeaveReason, Pumped, Scratch, Viewer};
+use super::client::Client;
+use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
 use super::{Dispatch, Patience, QUANTUM, hand_over};
 use crate::stream::cursor::Start;
 use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};

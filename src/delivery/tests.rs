@@ -3,7 +3,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::viewer::{Client, LeaveReason, Pumped, Scratch, Viewer};
+use super::client::Client;
+use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
 use super::{Answers, Patience, QUANTUM, ViewerRequest};
 use crate::config::Config;
 use crate::media::{Packet, PacketKind, StreamName, Timestamp};

@@ -1,13 +1,12 @@
 use std::fmt;
-use std::io::{self, IoSlice, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, IoSlice, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::{Answers, Patience, ViewerRequest};
-use crate::media::StreamName;
+use super::client::Client;
+use super::{Answers, Patience};
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
 use crate::stream::cursor::{Ahead, Cursor, Start};
@@ -26,16 +25,6 @@ const STEADY: Duration = Duration::from_secs(2);
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 
 const SKIP_WINDOW: Duration = Duration::from_secs(60);
-
-/// A viewer's connection, from its request to its end.
-pub(crate) struct Client {
-    pub(super) socket: TcpStream,
-    peer: SocketAddr,
-    pub(super) name: StreamName,
-    framing: Framing,
-    answers: Arc<Answers>,
-    _permit: Box<dyn Send>,
-}
 
 /// Who watches a live stream, and how far it is.
 pub(crate) struct Viewer {
@@ -106,63 +95,10 @@ pub(super) enum LeaveReason {
     CutOff,
 }
 
-impl Client {
-    pub(super) fn new(request: ViewerRequest) -> io::Result<Self> {
-        let ViewerRequest { socket, peer, permit, name, framing, answers, .. } = request;
-        socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
-        Ok(Self { socket: TcpStream::from_std(socket), peer, name, framing, answers, _permit: permit })
-    }
-
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    /// Whether the peer has closed its side. What it sends is of no interest and thrown away.
-    pub(super) fn has_left(&self) -> bool {
-        let mut waste = [0; 4096];
-        // A bound on how much is thrown away at a time: a peer that sends for ever costs no more than this.
-        for _ in 0..16 {
-            match (&self.socket).read(&mut waste) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
-            }
-        }
-        false
-    }
-
-    pub(super) fn refuse_not_found(mut self) {
-        log::info!("viewer {} refused: {} is not live", self.peer, self.name);
-        let answers = Arc::clone(&self.answers);
-        self.finish_with(&answers.not_found);
-    }
-
-    pub(super) fn refuse_unavailable(mut self) {
-        let answers = Arc::clone(&self.answers);
-        self.finish_with(&answers.unavailable);
-    }
-
-    /// Nothing has been sent yet, so a short answer fits the socket's buffer.
-    fn finish_with(&mut self, answer: &[u8]) {
-        if let Err(error) = self.socket.write_all(answer) {
-            log::debug!("viewer {} lost: {error}", self.peer);
-        }
-        self.close();
-    }
-
-    /// Closes so that what was sent arrives: unread input would make the kernel reset the connection.
-    fn close(&self) {
-        let _already_gone = self.socket.shutdown(Shutdown::Write);
-        self.has_left();
-    }
-}
-
 impl Viewer {
     pub(super) fn new(client: Client, live: Arc<LiveStream>, start: Start) -> Self {
         let now = Instant::now();
-        log::info!("viewer {} joins {}", client.peer, live.name);
+        log::info!("viewer {} joins {}", client.peer(), live.name);
         Self {
             unsent: Some(Unsent { what: Source::Head(Arc::clone(&client.answers)), offset: 0 }),
             client,
@@ -300,7 +236,7 @@ impl Viewer {
         let seconds = self.joined.elapsed().as_secs_f64();
         log::info!(
             "viewer {} left {}: {reason}; {} bytes in {seconds:.1} s, {} skips",
-            self.client.peer,
+            self.client.peer(),
             self.live.name,
             self.sent,
             self.cursor.skips

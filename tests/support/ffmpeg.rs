@@ -114,7 +114,9 @@ impl Decoder {
     #[track_caller]
     pub fn start(url: &str) -> Self {
         let mut command = ffmpeg();
-        command.args(["-xerror", "-i", url, "-fps_mode", "passthrough", "-progress", "-", "-f", "null", "-"]);
+        // FLV's own milliseconds: in frames a second, two times that a live source has moved a little may be one.
+        let output = ["-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-f", "null", "-"];
+        command.args(["-xerror", "-progress", "-", "-i", url]).args(output);
         Self { process: Process::start(&mut command) }
     }
 
