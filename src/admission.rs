@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts the connections of one listener.
 #[derive(Debug)]
@@ -32,12 +32,17 @@ pub(crate) struct Permit {
 pub(crate) enum Refusal {
     Total(usize),
     PerAddress(usize),
+    /// Of those whose requests are not answered yet.
+    Requests(usize),
 }
+
+impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Total(cap) => write!(f, "all {cap} connections are in use"),
+            Self::Requests(cap) => write!(f, "{cap} requests are being answered already"),
             Self::PerAddress(cap) => write!(f, "its address has {cap} connections already"),
         }
     }
@@ -49,20 +54,58 @@ impl Admission {
     }
 
     /// Counts a connection from `peer`, unless a cap is reached. Loopback has no cap of its own: proxies,
-    /// tests and the machine's own programs come from there.
-    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refusal> {
+    /// tests and the machine's own programs come from there. Neither has a `trusted` proxy, which speaks for many.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, trusted: bool) -> Result<Permit, Refusal> {
         let address = counted_as(peer);
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admitted = self.lock();
         if admitted.total >= self.total {
             return Err(Refusal::Total(self.total));
         }
-        let mine = admitted.by_address.get(&address).copied().unwrap_or(0);
-        if self.per_address > 0 && mine >= self.per_address && !address.is_loopback() {
-            return Err(Refusal::PerAddress(self.per_address));
-        }
+        admitted.enter(address, if trusted { 0 } else { self.per_address })?;
         admitted.total += 1;
-        admitted.by_address.insert(address, mine + 1);
         Ok(Permit { admission: Arc::clone(self), address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Admitted> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admitted {
+    fn enter(&mut self, address: IpAddr, cap: usize) -> Result<(), Refusal> {
+        let mine = self.by_address.get(&address).copied().unwrap_or(0);
+        if cap > 0 && mine >= cap && !address.is_loopback() {
+            return Err(Refusal::PerAddress(cap));
+        }
+        self.by_address.insert(address, mine + 1);
+        Ok(())
+    }
+
+    fn leave(&mut self, address: IpAddr) {
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+impl Permit {
+    /// The address that the connection is counted under: for IPv6, its /64.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Counts the connection for the client that a trusted proxy speaks for, and no longer for the proxy.
+    pub(crate) fn move_to(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        let address = counted_as(client);
+        let mut admitted = self.admission.lock();
+        if address != self.address {
+            admitted.enter(address, self.admission.per_address)?;
+            admitted.leave(std::mem::replace(&mut self.address, address));
+        }
+        Ok(())
     }
 }
 
@@ -78,14 +121,9 @@ fn counted_as(peer: IpAddr) -> IpAddr {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut admitted = self.admission.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admitted = self.admission.lock();
         admitted.total -= 1;
-        if let Some(count) = admitted.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                admitted.by_address.remove(&self.address);
-            }
-        }
+        admitted.leave(self.address);
     }
 }
 
@@ -101,32 +139,47 @@ mod tests {
     #[test]
     fn caps_hold_at_their_edges_and_permits_give_back() {
         let admission = Admission::new(3, 2);
-        let first = admission.admit(ip("192.0.2.1")).unwrap();
-        let _second = admission.admit(ip("::ffff:192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Refusal::PerAddress(2));
-        let _other = admission.admit(ip("192.0.2.2")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.3")).unwrap_err(), Refusal::Total(3));
+        let first = admission.admit(ip("192.0.2.1"), false).unwrap();
+        let _second = admission.admit(ip("::ffff:192.0.2.1"), false).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.1"), false).unwrap_err(), Refusal::PerAddress(2));
+        let _other = admission.admit(ip("192.0.2.2"), false).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.3"), false).unwrap_err(), Refusal::Total(3));
         drop(first);
-        let _again = admission.admit(ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("127.0.0.1")).unwrap_err(), Refusal::Total(3));
+        let _again = admission.admit(ip("192.0.2.1"), false).unwrap();
+        assert_eq!(admission.admit(ip("127.0.0.1"), false).unwrap_err(), Refusal::Total(3));
     }
 
     #[test]
     fn loopback_and_zero_have_no_cap_per_address() {
         let admission = Admission::new(100, 1);
         let permits: Vec<_> =
-            ["127.0.0.1", "127.0.0.1", "::1", "::1"].map(|a| admission.admit(ip(a)).unwrap()).into();
+            ["127.0.0.1", "127.0.0.1", "::1", "::1"].map(|a| admission.admit(ip(a), false).unwrap()).into();
         drop(permits);
         assert!(admission.admitted.lock().unwrap().by_address.is_empty());
         let unlimited = Admission::new(100, 0);
-        assert!((0..50).map(|_| unlimited.admit(ip("192.0.2.1"))).collect::<Result<Vec<_>, _>>().is_ok());
+        assert!(
+            (0..50).map(|_| unlimited.admit(ip("192.0.2.1"), false)).collect::<Result<Vec<_>, _>>().is_ok()
+        );
+    }
+
+    #[test]
+    fn a_proxy_has_no_cap_but_those_it_speaks_for_have() {
+        let admission = Admission::new(100, 1);
+        let mut behind: Vec<_> = (0..3).map(|_| admission.admit(ip("192.0.2.1"), true).unwrap()).collect();
+        behind[0].move_to(ip("203.0.113.1")).unwrap();
+        assert_eq!(behind[1].move_to(ip("203.0.113.1")), Err(Refusal::PerAddress(1)));
+        behind[1].move_to(ip("203.0.113.2")).unwrap();
+        behind[1].move_to(ip("203.0.113.2")).unwrap();
+        drop(behind);
+        assert!(admission.lock().by_address.is_empty());
+        assert_eq!(admission.lock().total, 0);
     }
 
     #[test]
     fn a_64_counts_as_one_address() {
         let admission = Admission::new(100, 1);
-        let _permit = admission.admit(ip("2001:db8::1")).unwrap();
-        assert!(admission.admit(ip("2001:db8::2")).is_err());
-        assert!(admission.admit(ip("2001:db8:0:1::1")).is_ok());
+        let _permit = admission.admit(ip("2001:db8::1"), false).unwrap();
+        assert!(admission.admit(ip("2001:db8::2"), false).is_err());
+        assert!(admission.admit(ip("2001:db8:0:1::1"), false).is_ok());
     }
 }

@@ -1,7 +1,9 @@
 //! Settings: their defaults, their limits, and their names as flags.
 
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -19,6 +21,9 @@ pub struct Config {
     pub wait: Duration,
     /// What happens to a second publisher of a live stream.
     pub takeover: Takeover,
+    /// Networks of proxies that are believed when they say for whom they speak: by the PROXY protocol
+    /// (RTMP and HTTP) or by X-Forwarded-For.
+    pub trusted_proxies: Vec<IpNet>,
     /// Whether media answers allow pages of other origins to play them.
     pub cors: bool,
     /// Bounds on memory and connections.
@@ -47,7 +52,8 @@ pub struct Limits {
     pub http_connections: usize,
     /// Most HTTP connections from one address (IPv6: one /64), loopback excepted; 0 means no limit.
     pub http_connections_per_address: usize,
-    /// Most HTTP connections that have not become viewers: requests being read or answered.
+    /// Most HTTP connections that have not become viewers: requests being read or answered. One more takes the
+    /// place of the oldest that dawdles.
     pub http_requests: usize,
     /// Most RTMP connections.
     pub rtmp_connections: usize,
@@ -93,6 +99,7 @@ impl Default for Config {
             merge: Duration::ZERO,
             wait: Duration::from_secs(10),
             takeover: Takeover::IfSilent,
+            trusted_proxies: Vec::new(),
             cors: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -105,7 +112,7 @@ impl Default for Limits {
         Self {
             http_connections: 20_000,
             http_connections_per_address: 256,
-            http_requests: 512,
+            http_requests: 1024,
             rtmp_connections: 1_000,
             rtmp_connections_per_address: 64,
             gop_bytes: 16 << 20,
@@ -136,19 +143,17 @@ const RESERVED_DESCRIPTORS: usize = 64;
 /// With fewer descriptors there is no room for publishers and viewers beside the reserve.
 pub(crate) const MIN_DESCRIPTORS: usize = 128;
 
-/// A request uses this many while it is answered: the client's socket, and the private connection's two ends,
-/// of which tiny_http opens one twice.
-const DESCRIPTORS_PER_REQUEST: usize = 4;
+/// What requests use beside their clients' sockets while tiny_http answers them, a few at a time: the private
+/// connections' two ends, of which tiny_http opens one twice.
+pub(crate) const DESCRIPTORS_FOR_EXCHANGES: usize = 24;
 
 impl Limits {
     /// Lowers the caps on connections so that together they stay below `descriptors`: accepting must never
     /// fail for want of one.
     pub(crate) fn within(mut self, descriptors: usize) -> Self {
-        let available = descriptors.max(MIN_DESCRIPTORS) - RESERVED_DESCRIPTORS;
+        let available = descriptors.max(MIN_DESCRIPTORS) - RESERVED_DESCRIPTORS - DESCRIPTORS_FOR_EXCHANGES;
         self.rtmp_connections = self.rtmp_connections.min(available / 4);
-        self.http_requests = self.http_requests.min(available / 16).max(1);
-        let left = available - self.rtmp_connections - DESCRIPTORS_PER_REQUEST * self.http_requests;
-        self.http_connections = self.http_connections.min(left);
+        self.http_connections = self.http_connections.min(available - self.rtmp_connections);
         self
     }
 }
@@ -249,6 +254,12 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "trusted-proxy",
+        value: "NETWORK,...",
+        help: "proxies that are believed when they name their clients, by X-Forwarded-For or the PROXY protocol: addresses or networks such as 10.0.0.0/8; may be repeated [default: none]",
+        apply: |config, text| networks(text).map(|networks| config.trusted_proxies.extend(networks)),
+    },
+    Setting {
         name: "cors",
         value: "on|off",
         help: "whether pages of other sites may play the streams [default: on]",
@@ -302,6 +313,13 @@ impl Config {
 
 fn number(text: &str, min: u64, max: u64, expected: &'static str) -> Result<u64, &'static str> {
     text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or(expected)
+}
+
+/// Addresses and networks, separated by commas.
+fn networks(text: &str) -> Result<Vec<IpNet>, &'static str> {
+    let expected = "addresses or networks such as 127.0.0.1,10.0.0.0/8,fd00::/8";
+    let network = |entry: &str| entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
+    text.split(',').map(|entry| network(entry.trim()).map_err(|_| expected)).collect()
 }
 
 /// `HOST:PORT`, or `:PORT` for every address of the machine.
@@ -364,9 +382,12 @@ mod tests {
     fn connection_caps_stay_below_the_descriptor_limit() {
         for descriptors in [MIN_DESCRIPTORS, 129, 256, 1024, 4096, 1 << 20] {
             let limits = Limits::default().within(descriptors);
-            let used = limits.rtmp_connections + limits.http_connections + 4 * limits.http_requests;
+            let used = limits.rtmp_connections + limits.http_connections + DESCRIPTORS_FOR_EXCHANGES;
             assert!(used + RESERVED_DESCRIPTORS <= descriptors, "{descriptors}: {limits:?}");
-            assert!(limits.http_connections >= 16 && limits.http_requests >= 4, "{descriptors}: {limits:?}");
+            assert!(
+                limits.http_connections >= 30 && limits.rtmp_connections >= 10,
+                "{descriptors}: {limits:?}"
+            );
         }
         assert_eq!(Limits::default().within(1 << 20).http_connections, 20_000);
     }

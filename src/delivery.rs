@@ -15,7 +15,6 @@ mod viewer;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,7 @@ use self::lane::{Lane, LaneCommand, LaneHandle};
 use self::viewer::{Pumped, Scratch, Viewer};
 use self::worker::{Worker, WorkerHandle};
 use crate::media::StreamName;
+use crate::peer::Peer;
 use crate::stream::burst::Framing;
 use crate::stream::cursor::Start;
 use crate::stream::registry::Registry;
@@ -47,7 +47,7 @@ pub(crate) struct Patience {
 pub(crate) struct ViewerRequest {
     /// The viewer's own socket.
     pub(crate) socket: std::net::TcpStream,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     /// Whatever counts the connection; dropped with it.
     pub(crate) permit: Box<dyn Send>,
     pub(crate) name: StreamName,

@@ -16,6 +16,7 @@ mod gate;
 mod head;
 mod health;
 mod page;
+mod parked;
 mod private;
 mod routes;
 
@@ -24,7 +25,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::front::{Context, Front};
-use self::gate::{Gate, Parked};
+use self::gate::Gate;
+use self::parked::Parked;
 use crate::config::Config;
 use crate::delivery::{Answers, Delivery};
 use crate::error::Error;
@@ -74,12 +76,11 @@ impl Http {
                 .spawn(format!("http-{index}"), move || front.work(&context))
                 .map_err(Error::start("an HTTP worker"))?;
         }
-        let gate_stopper = listener.stopper();
-        let gate = Threads::new();
-        let gatekeeper = Gate::new(config, parked, Arc::clone(&front), gate_stopper.clone());
-        let connections = gate.share();
-        gate.spawn("http-accept", move || gatekeeper.accept(listener, &connections))
+        let mut gatekeeper = Gate::new(listener, config, parked, Arc::clone(&front))
             .map_err(Error::start("the HTTP listener"))?;
+        let gate_stopper = gatekeeper.stopper();
+        let gate = Threads::new();
+        gate.spawn("http-gate", move || gatekeeper.run()).map_err(Error::start("the HTTP listener"))?;
         Ok(Self { gate_stopper, gate, front, front_threads })
     }
 

@@ -10,9 +10,11 @@ use std::time::Instant;
 
 use self::connection::Connection;
 use crate::admission::{Admission, Permit};
-use crate::config::{Limits, Takeover, Timeouts};
-use crate::listener::{Listener, Stopper};
+use crate::config::{Config, Takeover, Timeouts};
+use crate::listener::{Acceptor, Listener, Stopper};
 use crate::occasional::Occasional;
+use crate::peer::Peer;
+use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
 use crate::threads::Threads;
 
@@ -29,6 +31,7 @@ struct Shared {
     registry: Arc<Registry>,
     takeover: Takeover,
     timeouts: Timeouts,
+    proxies: TrustedProxies,
     stopper: Stopper,
     /// Where players belong, for those who try to play over RTMP.
     http_port: u16,
@@ -39,17 +42,24 @@ impl Ingest {
     pub(crate) fn start(
         listener: Listener,
         registry: Arc<Registry>,
-        takeover: Takeover,
-        limits: &Limits,
-        timeouts: Timeouts,
+        config: &Config,
         http_port: u16,
     ) -> io::Result<Self> {
-        let stopper = listener.stopper();
-        let shared = Arc::new(Shared { registry, takeover, timeouts, stopper: stopper.clone(), http_port });
+        let acceptor = Acceptor::new(listener)?;
+        let stopper = acceptor.stopper();
+        let shared = Arc::new(Shared {
+            registry,
+            takeover: config.takeover,
+            timeouts: config.timeouts.clone(),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
+            stopper: stopper.clone(),
+            http_port,
+        });
+        let limits = &config.limits;
         let admission = Admission::new(limits.rtmp_connections, limits.rtmp_connections_per_address);
         let threads = Threads::new();
         let connections = threads.share();
-        threads.spawn("rtmp-accept", move || accept(listener, &shared, &admission, &connections))?;
+        threads.spawn("rtmp-accept", move || accept(acceptor, &shared, &admission, &connections))?;
         Ok(Self { stopper, threads })
     }
 
@@ -64,10 +74,10 @@ impl Ingest {
     }
 }
 
-fn accept(mut listener: Listener, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &Threads) {
+fn accept(mut acceptor: Acceptor, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &Threads) {
     let mut refusals = Occasional::default();
-    while let Some((socket, peer)) = listener.accept() {
-        match admission.admit(peer.ip()) {
+    while let Some((socket, peer)) = acceptor.accept() {
+        match admission.admit(peer.ip(), shared.proxies.trusts(peer.ip())) {
             Ok(permit) => begin(socket, peer, permit, shared, threads, &mut refusals),
             Err(refusal) => {
                 refusals.say(|more| log::warn!("RTMP connection from {peer} refused: {refusal}{more}"));
@@ -86,10 +96,7 @@ fn begin(
     refusals: &mut Occasional,
 ) {
     let shared = Arc::clone(shared);
-    let body = move || {
-        let _permit = permit;
-        Connection::new(socket, peer, shared).run();
-    };
+    let body = move || Connection::new(socket, Peer::direct(peer), permit, shared).run();
     if let Err(error) = threads.spawn(format!("rtmp:{}", peer.port()), body) {
         refusals
             .say(|more| log::error!("RTMP connection from {peer} refused: no thread for it: {error}{more}"));

@@ -54,6 +54,8 @@ mod ingest;
 mod listener;
 pub mod media;
 mod occasional;
+mod peer;
+mod proxy;
 pub mod rtmp;
 mod server;
 mod stream;

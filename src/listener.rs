@@ -1,4 +1,4 @@
-//! A public listening socket that can be told to stop, and that no error ends.
+//! Public listening sockets, which no error ends, and the ends of loops that wait for connections.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::occasional::Occasional;
@@ -21,25 +21,24 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 const LISTENER: Token = Token(0);
 const WAKE: Token = Token(1);
 
-/// Accepts connections until it is stopped.
+/// A listening socket.
 pub(crate) struct Listener {
-    listener: TcpListener,
-    poll: Poll,
-    stopper: Stopper,
-    events: Events,
+    socket: TcpListener,
     errors: Occasional,
     pause: Duration,
 }
 
-/// What came of waiting for a connection.
+/// What came of looking for a connection.
 pub(crate) enum Accepted {
-    Connection(TcpStream, SocketAddr),
-    /// None came in time.
+    /// The socket is a non-blocking one.
+    Connection(mio::net::TcpStream, SocketAddr),
+    /// None is there; the socket becomes readable with the next.
     Nothing,
-    Stopped,
+    /// None could be had; another try makes sense after this time.
+    Failed(Duration),
 }
 
-/// Ends a [`Listener`]'s [`accept`](Listener::accept) from another thread.
+/// Tells a loop that waits in a [`Poll`] to end.
 #[derive(Debug, Clone)]
 pub(crate) struct Stopper {
     stopped: Arc<AtomicBool>,
@@ -47,6 +46,11 @@ pub(crate) struct Stopper {
 }
 
 impl Stopper {
+    /// Wakes `registry`'s poll with `token` once it is stopped.
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        Ok(Self { stopped: Arc::default(), waker: Arc::new(Waker::new(registry, token)?) })
+    }
+
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         if let Err(error) = self.waker.wake() {
@@ -68,17 +72,60 @@ impl Listener {
             }
             other => other,
         };
-        let mut listener = TcpListener::from_std(bound?);
-        let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let stopper = Stopper { stopped: Arc::default(), waker };
-        let errors = Occasional::default();
-        Ok(Self { listener, poll, stopper, events: Events::with_capacity(8), errors, pause: BACK_OFF.0 })
+        Ok(Self { socket: TcpListener::from_std(bound?), errors: Occasional::default(), pause: BACK_OFF.0 })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.socket.local_addr()
+    }
+
+    /// Has `registry`'s poll tell with `token` when there are connections.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// Takes the next connection, without waiting.
+    pub(crate) fn accept(&mut self) -> Accepted {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+        loop {
+            match self.socket.accept() {
+                Ok((socket, peer)) => {
+                    self.pause = BACK_OFF.0;
+                    // IPv4 in IPv6 clothes is what a socket for both families sees; people and logs call it IPv4.
+                    return Accepted::Connection(
+                        socket,
+                        SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+                    );
+                }
+                Err(error) if error.kind() == WouldBlock => return Accepted::Nothing,
+                // These concern one connection that is gone already; others will pass when something is closed.
+                Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) => {}
+                Err(error) => {
+                    self.errors
+                        .say(|more| log::error!("cannot accept a connection, trying again: {error}{more}"));
+                    let pause = self.pause;
+                    self.pause = (pause * 2).min(BACK_OFF.1);
+                    return Accepted::Failed(pause);
+                }
+            }
+        }
+    }
+}
+
+/// A listener with a thread of its own, which blocks until there is a connection.
+pub(crate) struct Acceptor {
+    listener: Listener,
+    poll: Poll,
+    events: Events,
+    stopper: Stopper,
+}
+
+impl Acceptor {
+    pub(crate) fn new(mut listener: Listener) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        listener.register(poll.registry(), LISTENER)?;
+        let stopper = Stopper::new(poll.registry(), WAKE)?;
+        Ok(Self { listener, poll, events: Events::with_capacity(8), stopper })
     }
 
     pub(crate) fn stopper(&self) -> Stopper {
@@ -87,51 +134,20 @@ impl Listener {
 
     /// Waits for the next connection; `None` once stopped. The socket is a blocking one.
     pub(crate) fn accept(&mut self) -> Option<(TcpStream, SocketAddr)> {
-        loop {
-            match self.accept_within(None) {
-                Accepted::Connection(socket, peer) => return Some((socket, peer)),
-                Accepted::Nothing => {}
-                Accepted::Stopped => return None,
-            }
-        }
-    }
-
-    /// Waits for the next connection, for about `patience` at most.
-    pub(crate) fn accept_within(&mut self, patience: Option<Duration>) -> Accepted {
-        let mut waited = false;
         while !self.stopper.is_stopped() {
-            let accepted = self.listener.accept().and_then(|(socket, peer)| {
-                let socket = TcpStream::from(socket);
-                socket.set_nonblocking(false)?;
-                // IPv4 in IPv6 clothes is what a socket for both families sees; people and logs call it IPv4.
-                Ok((socket, SocketAddr::new(peer.ip().to_canonical(), peer.port())))
-            });
-            match accepted {
-                Ok((socket, peer)) => {
-                    self.pause = BACK_OFF.0;
-                    return Accepted::Connection(socket, peer);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if std::mem::replace(&mut waited, patience.is_some()) {
-                        return Accepted::Nothing;
+            match self.listener.accept() {
+                Accepted::Connection(socket, peer) => {
+                    let socket = TcpStream::from(socket);
+                    match socket.set_nonblocking(false) {
+                        Ok(()) => return Some((socket, peer)),
+                        Err(error) => log::debug!("connection from {peer} lost: {error}"),
                     }
-                    self.wait(patience);
                 }
-                Err(error) => self.back_off(&error),
+                Accepted::Nothing => self.wait(None),
+                Accepted::Failed(pause) => self.wait(Some(pause)),
             }
         }
-        Accepted::Stopped
-    }
-
-    /// Some errors concern one connection that is gone already; others will pass when something is closed.
-    fn back_off(&mut self, error: &io::Error) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
-            return;
-        }
-        self.errors.say(|left_out| log::error!("cannot accept a connection, trying again: {error}{left_out}"));
-        self.wait(Some(self.pause));
-        self.pause = (self.pause * 2).min(BACK_OFF.1);
+        None
     }
 
     fn wait(&mut self, timeout: Option<Duration>) {
@@ -168,35 +184,29 @@ fn is_final(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    fn acceptor(address: &str) -> (Acceptor, SocketAddr) {
+        let listener = Listener::bind(address.parse().unwrap()).unwrap();
+        let address = listener.address().unwrap();
+        (Acceptor::new(listener).unwrap(), address)
+    }
+
     #[test]
     fn accepts_until_stopped() {
-        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (address, stopper) = (listener.address().unwrap(), listener.stopper());
+        let (mut acceptor, address) = acceptor("127.0.0.1:0");
+        let stopper = acceptor.stopper();
         let client = TcpStream::connect(address).unwrap();
-        let (_, peer) = listener.accept().unwrap();
+        let (_, peer) = acceptor.accept().unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
-        let waiting = std::thread::spawn(move || listener.accept().is_none());
+        let waiting = std::thread::spawn(move || acceptor.accept().is_none());
         stopper.stop();
         assert!(waiting.join().unwrap());
     }
 
     #[test]
-    fn a_wait_for_a_connection_may_have_an_end() {
-        let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let patience = Some(Duration::from_millis(1));
-        assert!(matches!(listener.accept_within(patience), Accepted::Nothing));
-        let _client = TcpStream::connect(listener.address().unwrap()).unwrap();
-        assert!(matches!(listener.accept_within(patience), Accepted::Connection(..)));
-        listener.stopper().stop();
-        assert!(matches!(listener.accept_within(patience), Accepted::Stopped));
-    }
-
-    #[test]
     fn the_wildcard_takes_both_families() {
-        let mut listener = Listener::bind("[::]:0".parse().unwrap()).unwrap();
-        let port = listener.address().unwrap().port();
-        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        assert_eq!(listener.accept().unwrap().1.ip(), Ipv4Addr::LOCALHOST);
+        let (mut acceptor, address) = acceptor("[::]:0");
+        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).unwrap();
+        assert_eq!(acceptor.accept().unwrap().1.ip(), Ipv4Addr::LOCALHOST);
     }
 
     #[test]

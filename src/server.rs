@@ -104,16 +104,8 @@ impl Server {
             .map_err(Error::start("the threads that serve viewers"))?;
         let delivery = Arc::new(delivery);
         let web = Http::start(http_listener, rtmp, &config, Arc::clone(&registry), Arc::clone(&delivery))?;
-        let (takeover, timeouts) = (config.takeover, config.timeouts.clone());
-        let ingest = Ingest::start(
-            rtmp_listener,
-            Arc::clone(&registry),
-            takeover,
-            &config.limits,
-            timeouts,
-            http.port(),
-        )
-        .map_err(Error::start("the RTMP listener"))?;
+        let ingest = Ingest::start(rtmp_listener, Arc::clone(&registry), &config, http.port())
+            .map_err(Error::start("the RTMP listener"))?;
         let running = Some(Running { ingest, web, delivery });
         Ok(ServerHandle { rtmp, http, registry, running })
     }

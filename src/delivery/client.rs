@@ -1,17 +1,18 @@
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
 
 use super::{Answers, ViewerRequest};
 use crate::media::StreamName;
+use crate::peer::Peer;
 use crate::stream::burst::Framing;
 
 /// A viewer's connection, from its request to its end.
 pub(crate) struct Client {
     pub(super) socket: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     pub(super) name: StreamName,
     pub(super) framing: Framing,
     pub(super) answers: Arc<Answers>,
@@ -26,7 +27,7 @@ impl Client {
         Ok(Self { socket: TcpStream::from_std(socket), peer, name, framing, answers, _permit: permit })
     }
 
-    pub(super) fn peer(&self) -> SocketAddr {
+    pub(super) fn peer(&self) -> Peer {
         self.peer
     }
 

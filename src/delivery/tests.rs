@@ -8,6 +8,7 @@ use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
 use super::{Answers, Patience, QUANTUM, ViewerRequest};
 use crate::config::Config;
 use crate::media::{Packet, PacketKind, StreamName, Timestamp};
+use crate::peer::Peer;
 use crate::server::stream_settings;
 use crate::stream::EndReason;
 use crate::stream::burst::Framing;
@@ -40,7 +41,7 @@ impl Pair {
             Answers { live: b"HEAD"[..].into(), not_found: b"404"[..].into(), unavailable: b"503"[..].into() };
         let request = ViewerRequest {
             socket,
-            peer: address,
+            peer: Peer::direct(address),
             permit: Box::new(()),
             name: name.clone(),
             framing,

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tiny_http::{HTTPVersion, Request, Response, Server};
 
 use super::answer::{CORS, SERVER};
-use super::gate::{ClientSocket, Parked};
 use super::head::CONNECTION_HEADER;
 use super::health;
 use super::page::{self, header};
+use super::parked::{ClientSocket, Parked};
 use super::private::{Connection, Private, SECRET_HEADER};
 use super::routes::{ALLOWED, Route, RouteError, is_media, route};
 use crate::delivery::{Answers, Delivery, ViewerRequest};
@@ -135,9 +135,9 @@ impl Generation {
         Ok(Self { server, private })
     }
 
-    /// A connection to it. Reads and writes fail after `timeout`.
-    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<Box<dyn Connection>> {
-        self.private.connect(timeout)
+    /// A non-blocking connection to it.
+    pub(crate) fn connect(&self) -> io::Result<Box<dyn Connection>> {
+        self.private.connect()
     }
 
     /// What a request must carry as its secret, if anything.
@@ -183,7 +183,7 @@ impl Context {
     fn live(&self, request: Request, name: StreamName, wait: Duration) {
         let (client, framing) = self.take(request);
         if let Some(ClientSocket { socket, peer, permit }) = client {
-            let answers = Arc::clone(self.answers(framing));
+            let (answers, permit) = (Arc::clone(self.answers(framing)), Box::new(permit));
             self.delivery.serve(ViewerRequest { socket, peer, permit, name, framing, wait, answers });
         }
     }
@@ -277,6 +277,8 @@ fn respond<R: Read>(request: Request, response: Response<R>, cors: bool) {
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
     use crate::config::Config;
     use crate::delivery::Patience;
@@ -298,7 +300,10 @@ mod tests {
     }
 
     fn ask(front: &Front) -> io::Result<String> {
-        let mut connection = front.current().connect(Duration::from_secs(5))?;
+        let current = front.current();
+        let Private::Unix { socket, .. } = &current.private else { unreachable!("this is Unix") };
+        let mut connection = UnixStream::connect(socket)?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
         connection.write_all(b"GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;

@@ -1,305 +1,390 @@
-//! The gate: the public side of HTTP. Every connection gets a short-lived thread that reads one request, within a
-//! time and a length, and passes it on; then the thread ends, and the socket is closed or a viewer's.
+//! The gate: the public side of HTTP. One thread reads every client's request, within a time and a length, has
+//! tiny_http answer it over the private socket, and sends the answer; or a worker has taken the client's socket
+//! meanwhile, and it is a viewer's. No client has a thread, so that those who dawdle cost next to nothing.
 
-use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod client;
+mod exchange;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
+use mio::{Events, Poll, Token};
+
+use self::client::{Client, LINGER, Refused, State, Step};
+use self::exchange::Exchange;
 use super::answer::plain;
 use super::front::Front;
-use super::head::{CONNECTION_HEADER, HeadError, MAX_BODY, MAX_HEAD, Vetted, vet};
-use super::private::SECRET_HEADER;
+use super::head::HeadError;
+use super::parked::Parked;
 use crate::admission::{Admission, Permit, Refusal};
-use crate::config::Config;
+use crate::config::{Config, DESCRIPTORS_FOR_EXCHANGES};
 use crate::listener::{Accepted, Listener, Stopper};
 use crate::occasional::Occasional;
-use crate::threads::Threads;
+use crate::peer::Peer;
+use crate::proxy::TrustedProxies;
 
 /// How long tiny_http may take to answer.
 const FRONT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a client may take to fetch a whole answer (a page, a script).
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// How many requests tiny_http has before it at a time; others wait for their turn.
+const MAX_EXCHANGES: usize = 8;
+const _: () = assert!(3 * MAX_EXCHANGES <= DESCRIPTORS_FOR_EXCHANGES);
 
-/// How long to read on after an answer, so that unread input does not reset the connection before it arrives.
-const LINGER: Duration = Duration::from_millis(500);
+/// How many connections are accepted before those who are there have their turn.
+const MAX_ACCEPTS: usize = 64;
 
-/// How often a thread that waits for a client looks whether the server is shutting down.
+/// How many connections that were turned away are kept open for [`LINGER`], so that they get to know why.
+const MAX_TURNED_AWAY: usize = 16;
+
+/// How often deadlines are looked at while there are any.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many refused connections are kept open for as long, for the same reason.
-const MAX_REFUSED: usize = 16;
+/// How long requests that are being answered may take when the gate is told to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// A client's socket, with what counts it.
-pub(crate) struct ClientSocket {
-    pub(crate) socket: TcpStream,
-    pub(crate) peer: SocketAddr,
-    pub(crate) permit: Box<dyn Send>,
+const MAX_EVENTS: usize = 1024;
+
+const LISTENER: Token = Token(0);
+const WAKE: Token = Token(1);
+
+/// The client's own socket; its connection to tiny_http has the next number.
+fn token_of(id: u64) -> Token {
+    Token(2 * id as usize)
 }
 
-/// The sockets of clients whose requests are being answered, by the number that their request carries.
-#[derive(Default)]
-pub(crate) struct Parked {
-    next: AtomicU64,
-    sockets: Mutex<HashMap<u64, ClientSocket>>,
+fn id_of(token: Token) -> u64 {
+    token.0 as u64 / 2
 }
 
-impl std::fmt::Debug for Parked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parked").finish_non_exhaustive()
-    }
-}
-
-impl Parked {
-    fn park(&self, socket: ClientSocket) -> u64 {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(id, socket);
-        id
-    }
-
-    /// Takes a socket away: whoever has it is the one who answers.
-    pub(crate) fn take(&self, id: u64) -> Option<ClientSocket> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
-    }
-}
-
-/// Accepts connections.
+/// Everything between the public port and tiny_http.
 pub(crate) struct Gate {
-    connections: Arc<Admission>,
-    requests: Arc<Admission>,
-    shared: Arc<Shared>,
-    /// With the time when they were refused.
-    refused: VecDeque<(TcpStream, Instant)>,
-    refusals: Occasional,
-}
-
-/// What all connections need.
-struct Shared {
-    parked: Arc<Parked>,
-    front: Arc<Front>,
+    /// Not there any more once the gate is to stop.
+    listener: Option<Listener>,
+    /// When to look for connections; nothing tells but the listener's readiness if this is `None`.
+    accept_at: Option<Instant>,
+    poll: Poll,
     stopper: Stopper,
+    connections: Arc<Admission>,
+    proxies: TrustedProxies,
+    max_requests: usize,
     patience: Duration,
     cors: bool,
-    errors: Mutex<Occasional>,
+    parked: Arc<Parked>,
+    front: Arc<Front>,
+    /// The oldest first.
+    clients: BTreeMap<u64, Client>,
+    next_id: u64,
+    exchanges: usize,
+    /// Whose request waits for its turn.
+    queue: VecDeque<u64>,
+    /// With the time when they were turned away.
+    turned_away: VecDeque<(TcpStream, Instant)>,
+    next_tick: Instant,
+    refusals: Occasional,
+    errors: Occasional,
 }
 
 impl Gate {
-    pub(crate) fn new(config: &Config, parked: Arc<Parked>, front: Arc<Front>, stopper: Stopper) -> Self {
+    pub(crate) fn new(
+        mut listener: Listener,
+        config: &Config,
+        parked: Arc<Parked>,
+        front: Arc<Front>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        listener.register(poll.registry(), LISTENER)?;
         let limits = &config.limits;
-        let (patience, cors, errors) = (config.timeouts.request, config.cors, Mutex::default());
-        Self {
+        Ok(Self {
+            listener: Some(listener),
+            accept_at: None,
+            stopper: Stopper::new(poll.registry(), WAKE)?,
+            poll,
             connections: Admission::new(limits.http_connections, limits.http_connections_per_address),
-            requests: Admission::new(limits.http_requests, 0),
-            shared: Arc::new(Shared { parked, front, stopper, patience, cors, errors }),
-            refused: VecDeque::new(),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
+            max_requests: limits.http_requests,
+            patience: config.timeouts.request,
+            cors: config.cors,
+            parked,
+            front,
+            clients: BTreeMap::new(),
+            next_id: 1,
+            exchanges: 0,
+            queue: VecDeque::new(),
+            turned_away: VecDeque::new(),
+            next_tick: Instant::now(),
             refusals: Occasional::default(),
+            errors: Occasional::default(),
+        })
+    }
+
+    pub(crate) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Lets clients in until stopped, and then answers those whose requests tiny_http has already.
+    pub(crate) fn run(&mut self) {
+        let mut events = Events::with_capacity(MAX_EVENTS);
+        while !self.stopper.is_stopped() {
+            self.turn(&mut events);
+            self.accept();
+        }
+        self.send_the_rest_away();
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.clients.is_empty() && Instant::now() < deadline {
+            self.turn(&mut events);
         }
     }
 
-    /// Lets clients in until the listener is stopped.
-    pub(crate) fn accept(mut self, mut listener: Listener, threads: &Threads) {
-        loop {
-            let patience = (!self.refused.is_empty()).then_some(LINGER);
-            match listener.accept_within(patience) {
-                Accepted::Connection(socket, peer) => match self.admit(peer) {
-                    Ok((connection, request)) => self.begin(socket, peer, connection, request, threads),
-                    Err(refusal) => self.refuse(socket, peer, refusal),
-                },
-                Accepted::Nothing => {}
-                Accepted::Stopped => return,
+    /// Waits for sockets, and does what they allow and what is due.
+    fn turn(&mut self, events: &mut Events) {
+        if let Err(error) = self.poll.poll(events, self.time_to_wait())
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.errors.say(|more| log::error!("HTTP: cannot wait for sockets: {error}{more}"));
+        }
+        for token in events.iter().map(mio::event::Event::token) {
+            match token {
+                LISTENER => self.accept_at = Some(Instant::now()),
+                WAKE => {}
+                token if token == token_of(id_of(token)) => self.advance(id_of(token)),
+                token => self.advance_exchange(id_of(token)),
             }
-            let now = Instant::now();
-            self.refused.retain(|(_, since)| now.saturating_duration_since(*since) < LINGER);
+        }
+        self.begin_exchanges();
+        self.tick();
+    }
+
+    fn time_to_wait(&self) -> Option<Duration> {
+        let has_deadlines = !self.clients.is_empty() || !self.turned_away.is_empty();
+        let until = [self.accept_at, has_deadlines.then_some(self.next_tick)].into_iter().flatten().min();
+        until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn accept(&mut self) {
+        let now = Instant::now();
+        if self.accept_at.is_none_or(|at| now < at) {
+            return;
+        }
+        for _ in 0..MAX_ACCEPTS {
+            let Some(listener) = &mut self.listener else { return };
+            match listener.accept() {
+                Accepted::Connection(socket, peer) => self.admit(socket, peer),
+                Accepted::Nothing => return self.accept_at = None,
+                Accepted::Failed(pause) => return self.accept_at = Some(now + pause),
+            }
         }
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<(Permit, Permit), Refusal> {
-        Ok((self.connections.admit(peer.ip())?, self.requests.admit(peer.ip())?))
-    }
-
-    fn begin(
-        &mut self,
-        socket: TcpStream,
-        peer: SocketAddr,
-        connection: Permit,
-        request: Permit,
-        threads: &Threads,
-    ) {
-        let shared = Arc::clone(&self.shared);
-        let client = ClientSocket { socket, peer, permit: Box::new(connection) };
-        let body = move || {
-            let _request = request;
-            shared.serve(client);
+    fn admit(&mut self, socket: TcpStream, address: SocketAddr) {
+        let peer = Peer::direct(address);
+        let permit = match self.permit(peer) {
+            Ok(permit) => permit,
+            Err(refusal) => return self.turn_away(socket, peer, refusal),
         };
-        if let Err(error) = threads.spawn(format!("http:{}", peer.port()), body) {
-            self.refusals
-                .say(|more| log::error!("viewer {peer} refused: no thread for its request: {error}{more}"));
+        let trusted = self.proxies.trusts(peer.ip());
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut client = Client::new(socket, peer, permit, trusted, Instant::now() + self.patience);
+        match client.register(self.poll.registry(), token_of(id)) {
+            Ok(()) => {
+                self.clients.insert(id, client);
+                // Its request has often come with it.
+                self.advance(id);
+            }
+            Err(error) => {
+                self.errors.say(|more| log::error!("viewer {peer} refused: cannot wait for it: {error}{more}"));
+            }
         }
+    }
+
+    fn permit(&mut self, peer: Peer) -> Result<Permit, Refusal> {
+        if self.clients.len() >= self.max_requests && !self.make_room() {
+            return Err(Refusal::Requests(self.max_requests));
+        }
+        let trusted = self.proxies.trusts(peer.ip());
+        match self.connections.admit(peer.ip(), trusted) {
+            Err(Refusal::Total(_)) if self.make_room() => self.connections.admit(peer.ip(), trusted),
+            other => other,
+        }
+    }
+
+    /// Has the oldest request that dawdles give way to another, of the address that has most of them: who holds
+    /// many open keeps out nobody but himself. Returns whether there was one.
+    fn make_room(&mut self) -> bool {
+        let mut crowds: HashMap<IpAddr, usize> = HashMap::new();
+        for client in self.clients.values().filter(|client| client.is_dispensable()) {
+            *crowds.entry(client.counted_as()).or_default() += 1;
+        }
+        let Some((&crowd, _)) = crowds.iter().max_by_key(|(_, count)| **count) else { return false };
+        let gives_way = |client: &Client| client.is_dispensable() && client.counted_as() == crowd;
+        let Some(id) = self.clients.iter().find(|(_, client)| gives_way(client)).map(|(id, _)| *id) else {
+            return false;
+        };
+        self.refuse(id, &HeadError::Displaced.into());
+        self.clients.remove(&id);
+        true
     }
 
     /// Answers 503 without waiting for the request.
-    fn refuse(&mut self, mut socket: TcpStream, peer: SocketAddr, refusal: Refusal) {
+    fn turn_away(&mut self, mut socket: TcpStream, peer: Peer, refusal: Refusal) {
         self.refusals.say(|more| log::warn!("HTTP connection from {peer} refused: {refusal}{more}"));
-        let answer = plain("503 Service Unavailable", "The server is full; try again.", self.shared.cors);
-        let sent = socket
-            .set_nonblocking(true)
-            .and_then(|()| socket.write_all(&answer))
-            .and_then(|()| socket.shutdown(Shutdown::Write));
-        if sent.is_ok() {
-            self.refused.push_back((socket, Instant::now()));
-            self.refused.drain(..self.refused.len().saturating_sub(MAX_REFUSED));
+        let answer = self.full();
+        if socket.write_all(&answer).and_then(|()| socket.shutdown(Shutdown::Write)).is_ok() {
+            self.turned_away.push_back((socket, Instant::now()));
+            self.turned_away.drain(..self.turned_away.len().saturating_sub(MAX_TURNED_AWAY));
         }
     }
-}
 
-impl Shared {
-    fn serve(&self, mut client: ClientSocket) {
-        let mut received = Vec::new();
-        match self.read_head(&client.socket, &mut received) {
-            Ok(Some(head)) => self.pass_on(client, &head, &received[head.head_length..]),
-            Ok(None) => log::debug!("HTTP connection from {} closed without a request", client.peer),
-            Err(error) => {
-                log::info!("HTTP request from {} refused: {error}", client.peer);
-                let answer = plain(error.status(), &error.to_string(), self.cors);
-                self.send(&mut client, &answer);
+    fn full(&self) -> Vec<u8> {
+        plain("503 Service Unavailable", "The server is full; try again.", self.cors).into()
+    }
+
+    /// Does what a client's socket allows.
+    fn advance(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        match client.advance(&self.proxies) {
+            Step::Wait => {}
+            Step::Ask => self.queue.push_back(id),
+            Step::Refuse(refused) => self.refuse(id, &refused),
+            Step::Close => {
+                self.clients.remove(&id);
             }
         }
     }
 
-    /// Reads a whole request into `received`, which then ends with its body; `None` if the client left.
-    fn read_head(&self, mut socket: &TcpStream, received: &mut Vec<u8>) -> Result<Option<Vetted>, HeadError> {
-        let deadline = Deadline { at: Instant::now() + self.patience, stopper: &self.stopper };
-        let mut buffer = [0; 2048];
-        let mut head = None;
-        loop {
-            let Some(tick) = deadline.tick() else {
-                return Err(if self.stopper.is_stopped() { HeadError::Shutdown } else { HeadError::Timeout });
-            };
-            let count = match socket.set_read_timeout(Some(tick)).and_then(|()| socket.read(&mut buffer)) {
-                Ok(0) => return Ok(None),
-                Ok(count) => count,
-                Err(error) if is_timeout(&error) => continue,
-                Err(_) => return Ok(None),
-            };
-            let first = received.is_empty();
-            received.extend_from_slice(&buffer[..count]);
-            // Vetting starts from the front each time; a head that comes in bits must not make that costly.
-            if head.is_none() && (first || buffer[..count].contains(&b'\n') || received.len() >= MAX_HEAD) {
-                head = vet(received)?;
-            }
-            if let Some(vetted) = head.take_if(|head| received.len() >= head.head_length + head.body_length) {
-                received.truncate(vetted.head_length + vetted.body_length);
-                return Ok(Some(vetted));
-            }
-            debug_assert!(received.len() <= MAX_HEAD + MAX_BODY);
-        }
-    }
-
-    /// Has the request answered by tiny_http, unless a worker takes the socket.
-    fn pass_on(&self, client: ClientSocket, head: &Vetted, body: &[u8]) {
+    /// Says no in the log and to the client.
+    fn refuse(&mut self, id: u64, refused: &Refused) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
         let peer = client.peer;
-        let id = self.parked.park(client);
-        let answer = self.ask_front(id, head, body);
-        let Some(mut client) = self.parked.take(id) else { return };
-        match answer {
-            Ok(answer) => self.send(&mut client, &answer),
-            Err(error) => {
-                self.errors.lock().unwrap_or_else(PoisonError::into_inner).say(|more| {
-                    log::error!(
-                        "HTTP request from {peer} refused: the private server does not answer: {error}{more}"
-                    );
-                });
-                let text = "The server cannot answer just now; try again.";
-                self.send(&mut client, &plain("503 Service Unavailable", text, self.cors));
+        self.refusals.say(|more| log::info!("HTTP request from {peer} refused: {refused}{more}"));
+        let answer = match refused {
+            Refused::Head(error) => plain(error.status(), &error.to_string(), self.cors).into(),
+            Refused::Full(_) => self.full(),
+        };
+        self.answer(id, answer);
+    }
+
+    fn answer(&mut self, id: u64, answer: Vec<u8>) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.answer(answer);
+            self.advance(id);
+        }
+    }
+
+    /// Has tiny_http asked for those whose turn it is.
+    fn begin_exchanges(&mut self) {
+        while self.exchanges < MAX_EXCHANGES
+            && let Some(id) = self.queue.pop_front()
+        {
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            let State::Queued(request) = &mut client.state else { continue };
+            let (request, registry) = (std::mem::take(request), self.poll.registry());
+            let private = Token(token_of(id).0 + 1);
+            self.exchanges += 1;
+            match Exchange::begin(&self.front, registry, private, id, &request) {
+                Ok(exchange) => {
+                    client.state = State::Asking(exchange);
+                    client.deadline = Instant::now() + FRONT_PATIENCE;
+                    if let Some(socket) = client.park(registry) {
+                        self.parked.park(id, socket);
+                    }
+                    self.advance_exchange(id);
+                }
+                Err(error) => self.end_exchange(id, Err(error)),
             }
         }
     }
 
-    /// The whole answer, so that tiny_http never waits for a client. Answers are our own and not long.
-    fn ask_front(&self, id: u64, head: &Vetted, body: &[u8]) -> io::Result<Vec<u8>> {
-        let mut front = self.front.current();
-        let mut connection = front.connect(FRONT_PATIENCE).or_else(|error| {
-            self.front.replace(&front, &error);
-            front = self.front.current();
-            front.connect(FRONT_PATIENCE)
-        })?;
-        let secret = front.secret().map(|secret| format!("{SECRET_HEADER}: {secret}\r\n")).unwrap_or_default();
-        let mut request = format!("{}{secret}{CONNECTION_HEADER}: {id}\r\n\r\n", head.rewritten).into_bytes();
-        request.extend_from_slice(body);
-        let mut answer = Vec::new();
-        let exchanged = connection.write_all(&request).and_then(|()| connection.read_to_end(&mut answer));
-        if let Err(error) = exchanged {
-            self.front.replace(&front, &error);
-            return Err(error);
-        }
-        close_after(answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    /// Sends a whole answer and closes, so that it arrives.
-    fn send(&self, client: &mut ClientSocket, answer: &[u8]) {
-        let deadline = Deadline { at: Instant::now() + ANSWER_PATIENCE, stopper: &self.stopper };
-        let socket = &mut client.socket;
-        let sent = write_by(socket, answer, &deadline).and_then(|()| socket.shutdown(Shutdown::Write));
-        if let Err(error) = sent {
-            return log::debug!("client {} lost: {error}", client.peer);
-        }
-        linger(socket, &Deadline { at: Instant::now() + LINGER, stopper: &self.stopper });
-    }
-}
-
-/// Tells the client that the connection ends with this answer; tiny_http does not say so itself.
-fn close_after(mut answer: Vec<u8>) -> Option<Vec<u8>> {
-    let first_line = answer.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    answer.splice(first_line..first_line, *b"Connection: close\r\n");
-    Some(answer)
-}
-
-/// The end of a wait for a client: a time, or the server's shutdown.
-struct Deadline<'a> {
-    at: Instant,
-    stopper: &'a Stopper,
-}
-
-impl Deadline<'_> {
-    /// How long to wait before looking again; `None` once it is over.
-    fn tick(&self) -> Option<Duration> {
-        let left = self.at.saturating_duration_since(Instant::now());
-        (!left.is_zero() && !self.stopper.is_stopped()).then(|| left.min(TICK))
-    }
-}
-
-/// Writes everything, unless the deadline comes between two writes.
-fn write_by(socket: &mut TcpStream, mut bytes: &[u8], deadline: &Deadline<'_>) -> io::Result<()> {
-    socket.set_write_timeout(Some(TICK))?;
-    loop {
-        match socket.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if is_timeout(&error) => {}
-            Err(error) => return Err(error),
-        }
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        deadline.tick().ok_or(io::ErrorKind::TimedOut)?;
-    }
-}
-
-fn linger(socket: &mut TcpStream, deadline: &Deadline<'_>) {
-    let mut waste = [0; 2048];
-    while let Some(tick) = deadline.tick() {
-        match socket.set_read_timeout(Some(tick)).and_then(|()| socket.read(&mut waste)) {
-            Ok(1..) => {}
-            Err(error) if is_timeout(&error) => {}
-            Ok(0) | Err(_) => return,
+    fn advance_exchange(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let State::Asking(exchange) = &mut client.state else { return };
+        match exchange.advance() {
+            Ok(None) => {}
+            Ok(Some(answer)) => self.end_exchange(id, Ok(answer)),
+            Err(error) => {
+                exchange.give_up(&self.front, &error);
+                self.end_exchange(id, Err(error));
+            }
         }
     }
-}
 
-fn is_timeout(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
+    /// Sends the answer, unless a worker has taken the client's socket.
+    fn end_exchange(&mut self, id: u64, answer: io::Result<Vec<u8>>) {
+        self.exchanges -= 1;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if let State::Asking(_) = client.state {
+            let Some(socket) = self.parked.take(id) else {
+                self.clients.remove(&id);
+                return;
+            };
+            client.unpark(socket);
+            if let Err(error) = client.register(self.poll.registry(), token_of(id)) {
+                log::debug!("client {} lost: {error}", client.peer);
+                self.clients.remove(&id);
+                return;
+            }
+        }
+        let peer = client.peer;
+        let answer = answer.unwrap_or_else(|error| {
+            self.errors.say(|more| {
+                log::error!(
+                    "HTTP request from {peer} refused: the private server does not answer: {error}{more}"
+                );
+            });
+            let text = "The server cannot answer just now; try again.";
+            plain("503 Service Unavailable", text, self.cors).into()
+        });
+        self.answer(id, answer);
+    }
+
+    /// Looks at every deadline.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.turned_away.retain(|(_, since)| now.saturating_duration_since(*since) < LINGER);
+        let late = self.clients.iter().filter(|(_, client)| now >= client.deadline).map(|(id, _)| *id);
+        for id in late.collect::<Vec<_>>() {
+            self.too_late(id);
+        }
+    }
+
+    fn too_late(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let is_mute = client.is_mute();
+        match &mut client.state {
+            State::Receiving(_) if !is_mute => self.refuse(id, &HeadError::Timeout.into()),
+            State::Asking(exchange) => {
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                exchange.give_up(&self.front, &error);
+                self.end_exchange(id, Err(error));
+            }
+            // Browsers connect ahead of time and often say nothing.
+            _ => {
+                log::debug!("HTTP connection from {} closed: too slow", client.peer);
+                self.clients.remove(&id);
+            }
+        }
+    }
+
+    /// Keeps only those whose requests tiny_http is answering.
+    fn send_the_rest_away(&mut self) {
+        self.listener = None;
+        self.turned_away.clear();
+        for (id, client) in &self.clients {
+            if matches!(client.state, State::Receiving(_)) && !client.is_mute() {
+                self.queue.push_back(*id);
+            }
+        }
+        for id in std::mem::take(&mut self.queue) {
+            self.refuse(id, &HeadError::Shutdown.into());
+        }
+        self.clients.retain(|_, client| matches!(client.state, State::Asking(_)));
+    }
 }

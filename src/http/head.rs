@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::stream::burst::Framing;
-
 /// Longest request head in bytes.
 pub(crate) const MAX_HEAD: usize = 16 << 10;
 
@@ -49,8 +47,12 @@ pub(crate) enum HeadError {
     TransferEncoding,
     #[error("only HTTP/1.0 and HTTP/1.1 are spoken here")]
     Version,
+    #[error("the connection begins with a malformed PROXY header")]
+    Preface,
     #[error("the request was not complete in time")]
     Timeout,
+    #[error("the request was not complete when others needed its place")]
+    Displaced,
     #[error("the server is shutting down")]
     Shutdown,
 }
@@ -58,13 +60,13 @@ pub(crate) enum HeadError {
 impl HeadError {
     pub(crate) fn status(self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::Target | Self::Length => "400 Bad Request",
+            Self::Malformed(_) | Self::Target | Self::Length | Self::Preface => "400 Bad Request",
             Self::TooLong => "431 Request Header Fields Too Large",
             Self::BodyTooLong => "413 Content Too Large",
             Self::TransferEncoding => "501 Not Implemented",
             Self::Version => "505 HTTP Version Not Supported",
             Self::Timeout => "408 Request Timeout",
-            Self::Shutdown => "503 Service Unavailable",
+            Self::Displaced | Self::Shutdown => "503 Service Unavailable",
         }
     }
 }
@@ -76,10 +78,10 @@ pub(crate) struct Vetted {
     pub(crate) head_length: usize,
     /// How many bytes of body follow it.
     pub(crate) body_length: usize,
-    /// How a body of unknown length can be sent to this client.
-    pub(crate) framing: Framing,
     /// The head written anew, without its last, empty line.
     pub(crate) rewritten: String,
+    /// The addresses in all its X-Forwarded-For headers, in order, separated by commas.
+    pub(crate) forwarded_for: String,
 }
 
 /// Looks at what has been received so far; `None` means that the head is not complete.
@@ -96,9 +98,8 @@ pub(crate) fn vet(received: &[u8]) -> Result<Option<Vetted>, HeadError> {
     let (method, version) = (request.method.unwrap_or_default(), request.version.unwrap_or_default());
     let target = origin_form(request.path.unwrap_or_default())?;
     let body_length = body_length(request.headers)?;
-    let framing = if version == 0 { Framing::Plain } else { Framing::Chunked };
     let rewritten = rewrite(method, &target, version, request.headers, body_length);
-    Ok(Some(Vetted { head_length, body_length, framing, rewritten }))
+    Ok(Some(Vetted { head_length, body_length, rewritten, forwarded_for: forwarded_for(request.headers) }))
 }
 
 /// The target as a path with its query; other characters than ASCII, which some players send, are escaped.
@@ -114,13 +115,21 @@ fn origin_form(target: &str) -> Result<String, HeadError> {
     Ok(utf8_percent_encode(path, OTHER).to_string())
 }
 
+/// The values of all headers of this name.
+fn named<'a>(headers: &'a [httparse::Header<'a>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+}
+
+fn forwarded_for(headers: &[httparse::Header<'_>]) -> String {
+    let values: Vec<_> = named(headers, "X-Forwarded-For").map(String::from_utf8_lossy).collect();
+    values.join(",")
+}
+
 fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, HeadError> {
-    let named =
-        |name: &'static str| headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-    if named("Transfer-Encoding").next().is_some() {
+    if named(headers, "Transfer-Encoding").next().is_some() {
         return Err(HeadError::TransferEncoding);
     }
-    let mut lengths = named("Content-Length").map(|header| header.value);
+    let mut lengths = named(headers, "Content-Length");
     let Some(value) = lengths.next() else { return Ok(0) };
     if lengths.any(|other| other != value) || value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(HeadError::Length);
@@ -139,12 +148,9 @@ fn rewrite(
 ) -> String {
     let mut head = format!("{method} {target} HTTP/1.{version}\r\nConnection: close\r\n");
     for name in FORWARDED {
-        let value =
-            headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
         // tiny_http takes nothing but ASCII.
-        if let Some(value) =
-            value.filter(|value| value.is_ascii()).and_then(|value| std::str::from_utf8(value).ok())
-        {
+        let value = named(headers, name).next().filter(|value| value.is_ascii());
+        if let Some(value) = value.and_then(|value| std::str::from_utf8(value).ok()) {
             let _infallible = write!(head, "{name}: {value}\r\n");
         }
     }
@@ -177,8 +183,9 @@ mod tests {
             "GET /live/cam1.flv?x=1 HTTP/1.1\r\nConnection: close\r\nHost: h\r\nOrigin: http://o\r\n"
         );
         assert_eq!((head.head_length, head.body_length), (request.len() - 4, 0));
-        assert_eq!(head.framing, Framing::Chunked);
-        assert_eq!(vetted("GET / HTTP/1.0\r\n\r\n").framing, Framing::Plain);
+        let forwarded =
+            "GET / HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nA: b\r\nx-forwarded-for: ::1\r\n\r\n";
+        assert_eq!(vetted(forwarded).forwarded_for, "1.2.3.4, 5.6.7.8,::1");
     }
 
     #[test]

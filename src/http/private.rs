@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 #[cfg(unix)]
-use std::os::unix::{
-    fs::DirBuilderExt as _,
-    net::{UnixListener, UnixStream},
-};
+use std::os::unix::{fs::DirBuilderExt as _, net::UnixListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mio::event::Source;
+use mio::net::TcpStream;
+#[cfg(unix)]
+use mio::net::UnixStream;
 use tiny_http::Listener;
 
 /// Proves on a loopback socket, which any program on the machine can reach, that a request comes from the gate.
@@ -32,9 +33,9 @@ pub(crate) enum Private {
     Loopback { address: SocketAddr, secret: String },
 }
 
-/// One connection to it.
-pub(crate) trait Connection: Read + Write {}
-impl<T: Read + Write> Connection for T {}
+/// One non-blocking connection to it.
+pub(crate) trait Connection: Read + Write + Source + Send {}
+impl<T: Read + Write + Source + Send> Connection for T {}
 
 impl Private {
     /// Listens in the best way that there is.
@@ -64,23 +65,13 @@ impl Private {
         Ok((private, listener.into()))
     }
 
-    /// Connects to tiny_http. Reads and writes fail after `timeout`.
-    pub(crate) fn connect(&self, timeout: Duration) -> io::Result<Box<dyn Connection>> {
-        match self {
+    /// Connects to tiny_http, without waiting for it.
+    pub(crate) fn connect(&self) -> io::Result<Box<dyn Connection>> {
+        Ok(match self {
             #[cfg(unix)]
-            Self::Unix { socket, .. } => {
-                let stream = UnixStream::connect(socket)?;
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                Ok(Box::new(stream))
-            }
-            Self::Loopback { address, .. } => {
-                let stream = TcpStream::connect_timeout(address, timeout)?;
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                Ok(Box::new(stream))
-            }
-        }
+            Self::Unix { socket, .. } => Box::new(UnixStream::connect(socket)?),
+            Self::Loopback { address, .. } => Box::new(TcpStream::connect(*address)?),
+        })
     }
 
     /// The secret that requests must carry, if any.
@@ -144,8 +135,10 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     fn talks(private: &Private, listener: &Listener) {
-        let mut client = private.connect(Duration::from_secs(1)).unwrap();
-        client.write_all(b"x").unwrap();
+        let mut client = private.connect().unwrap();
+        while client.write(b"x").is_err() {
+            std::thread::yield_now(); // Over loopback, until it is connected.
+        }
         let mut got = [0];
         match listener {
             Listener::Tcp(listener) => listener.accept().unwrap().0.read_exact(&mut got).unwrap(),

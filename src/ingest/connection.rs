@@ -1,12 +1,15 @@
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::admission::{Permit, Refusal};
 use crate::config::Takeover;
 use crate::media::{StreamName, StreamNameError};
+use crate::peer::Peer;
+use crate::proxy::{Preface, PrefaceError, preface};
 use crate::rtmp::chunk::ChunkLimits;
 use crate::rtmp::handshake::RANDOM_LENGTH;
 use crate::rtmp::session::{Event, PublishRequest, Session, SessionError};
@@ -39,7 +42,10 @@ const MAX_FLAPS: u64 = 10;
 /// One publisher's connection.
 pub(super) struct Connection {
     socket: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
+    permit: Permit,
+    /// What has come while a PROXY header may still be there.
+    preface: Option<Vec<u8>>,
     shared: Arc<Shared>,
     started: Instant,
     publications: u64,
@@ -70,9 +76,11 @@ enum End {
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(socket: TcpStream, peer: Peer, permit: Permit, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        Self { socket, peer, shared, started: now, publications: 0, activity: Activity::None { since: now } }
+        let preface = shared.proxies.trusts(peer.ip()).then(Vec::new);
+        let activity = Activity::None { since: now };
+        Self { socket, peer, permit, preface, shared, started: now, publications: 0, activity }
     }
 
     /// Serves the connection to its end.
@@ -124,10 +132,31 @@ impl Connection {
         }
         match self.socket.read(buffer) {
             Ok(0) => Err(End::Closed),
+            Ok(count) if self.preface.is_some() => self.receive_preface(session, &buffer[..count]),
             Ok(count) => session.handle_input(&buffer[..count]).map_err(End::Protocol),
             Err(error) if is_timeout(&error) => Ok(()),
             Err(error) => Err(End::Lost(error)),
         }
+    }
+
+    /// What a proxy says in front of the handshake.
+    fn receive_preface(&mut self, session: &mut Session, bytes: &[u8]) -> Result<(), End> {
+        let received = [&self.preface.take().unwrap_or_default(), bytes].concat();
+        let rest = match preface(&received)? {
+            Preface::Incomplete => {
+                self.preface = Some(received);
+                return Ok(());
+            }
+            Preface::Absent => &received[..],
+            Preface::Header { client, length } => {
+                if let Some(client) = client {
+                    self.peer = self.peer.speaks_for(client);
+                    self.permit.move_to(self.peer.ip())?;
+                }
+                &received[length..]
+            }
+        };
+        session.handle_input(rest).map_err(End::Protocol)
     }
 
     fn handle(&mut self, event: Event, session: &mut Session) -> Result<(), End> {
@@ -329,6 +358,18 @@ impl Connection {
     }
 }
 
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.to_string())
+    }
+}
+
+impl From<PrefaceError> for End {
+    fn from(error: PrefaceError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
 enum Decision {
     Refuse,
     Hold,
@@ -340,7 +381,7 @@ fn refuse_name(error: StreamNameError, session: &mut Session) -> End {
     End::Refused(error.to_string())
 }
 
-fn describe(peer: SocketAddr, client: &str) -> String {
+fn describe(peer: Peer, client: &str) -> String {
     if client.is_empty() { peer.to_string() } else { format!("{peer} ({client})") }
 }
 
