@@ -9,7 +9,7 @@
 mod client;
 mod lane;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 mod viewer;
 mod worker;
@@ -29,7 +29,7 @@ use crate::peer::Peer;
 use crate::stream::burst::Framing;
 use crate::stream::cursor::Start;
 use crate::stream::registry::Registry;
-use crate::threads::Threads;
+use crate::threads::{Threads, persist};
 
 /// How many bytes one viewer may be sent before it is the next one's turn.
 const QUANTUM: usize = 512 << 10;
@@ -101,16 +101,16 @@ impl Dispatch {
 impl Delivery {
     /// Starts `workers` workers and the slow lane.
     pub(crate) fn start(registry: Arc<Registry>, workers: usize, patience: Patience) -> io::Result<Self> {
-        let (lane, lane_handle) = Lane::new(Arc::clone(&registry), patience)?;
+        let (mut lane, lane_handle) = Lane::new(Arc::clone(&registry), patience)?;
         let (ready, handles): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| Worker::new()).unzip();
         let dispatch = Arc::new(Dispatch { workers: handles, lane: lane_handle });
         let (worker_threads, lane_threads) = (Threads::new(), Threads::new());
-        for (index, worker) in ready.into_iter().enumerate() {
-            let dispatch = Arc::clone(&dispatch);
-            worker_threads.spawn(format!("worker-{index}"), move || worker.run(&dispatch))?;
+        for (index, mut worker) in ready.into_iter().enumerate() {
+            let (dispatch, name) = (Arc::clone(&dispatch), format!("worker-{index}"));
+            worker_threads.spawn(name.clone(), move || persist(&name, || worker.run(&dispatch)))?;
         }
-        let lane_dispatch = Arc::clone(&dispatch);
-        lane_threads.spawn("slow-lane", move || lane.run(&lane_dispatch))?;
+        let (lane_dispatch, name) = (Arc::clone(&dispatch), "slow-lane");
+        lane_threads.spawn(name, move || persist(name, || lane.run(&lane_dispatch)))?;
         Ok(Self { registry, dispatch, threads: Mutex::new(Some((worker_threads, lane_threads))) })
     }
 

@@ -33,7 +33,7 @@ use crate::error::Error;
 use crate::listener::{Listener, Stopper};
 use crate::stream::burst::Framing;
 use crate::stream::registry::Registry;
-use crate::threads::Threads;
+use crate::threads::{Threads, persist};
 
 /// How many of tiny_http's requests are answered at a time. None takes long: what waits, waits elsewhere.
 const FRONT_WORKERS: usize = 3;
@@ -72,15 +72,18 @@ impl Http {
         let front_threads = Threads::new();
         for index in 0..FRONT_WORKERS {
             let (front, context) = (Arc::clone(&front), Arc::clone(&context));
+            let name = format!("http-{index}");
             front_threads
-                .spawn(format!("http-{index}"), move || front.work(&context))
+                .spawn(name.clone(), move || persist(&name, || front.work(&context)))
                 .map_err(Error::start("an HTTP worker"))?;
         }
         let mut gatekeeper = Gate::new(listener, config, parked, Arc::clone(&front))
             .map_err(Error::start("the HTTP listener"))?;
         let gate_stopper = gatekeeper.stopper();
         let gate = Threads::new();
-        gate.spawn("http-gate", move || gatekeeper.run()).map_err(Error::start("the HTTP listener"))?;
+        let name = "http-gate";
+        gate.spawn(name, move || persist(name, || gatekeeper.run()))
+            .map_err(Error::start("the HTTP listener"))?;
         Ok(Self { gate_stopper, gate, front, front_threads })
     }
 

@@ -16,7 +16,7 @@ use crate::occasional::Occasional;
 use crate::peer::Peer;
 use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
-use crate::threads::Threads;
+use crate::threads::{Threads, persist};
 
 /// The RTMP side of a server.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Ingest {
         config: &Config,
         http_port: u16,
     ) -> io::Result<Self> {
-        let acceptor = Acceptor::new(listener)?;
+        let mut acceptor = Acceptor::new(listener)?;
         let stopper = acceptor.stopper();
         let shared = Arc::new(Shared {
             registry,
@@ -59,7 +59,9 @@ impl Ingest {
         let admission = Admission::new(limits.rtmp_connections, limits.rtmp_connections_per_address);
         let threads = Threads::new();
         let connections = threads.share();
-        threads.spawn("rtmp-accept", move || accept(acceptor, &shared, &admission, &connections))?;
+        let name = "rtmp-accept";
+        threads
+            .spawn(name, move || persist(name, || accept(&mut acceptor, &shared, &admission, &connections)))?;
         Ok(Self { stopper, threads })
     }
 
@@ -74,7 +76,7 @@ impl Ingest {
     }
 }
 
-fn accept(mut acceptor: Acceptor, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &Threads) {
+fn accept(acceptor: &mut Acceptor, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &Threads) {
     let mut refusals = Occasional::default();
     while let Some((socket, peer)) = acceptor.accept() {
         match admission.admit(peer.ip(), shared.proxies.trusts(peer.ip())) {

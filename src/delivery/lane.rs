@@ -139,7 +139,10 @@ impl Lane {
         Ok((lane, LaneHandle { commands: command_sender, waker }))
     }
 
-    pub(super) fn run(mut self, dispatch: &Dispatch) {
+    /// Serves its viewers until it is stopped. Viewers that it has already when it begins were there when it
+    /// panicked: what they have been sent is not certain any more. Those who wait have been sent nothing.
+    pub(super) fn run(&mut self, dispatch: &Dispatch) {
+        self.drop_viewers();
         let mut socket_events = Events::with_capacity(MAX_SOCKET_EVENTS);
         while !self.is_over() {
             if let Err(error) = self.poll.poll(&mut socket_events, Some(self.time_to_wait()))
@@ -163,6 +166,17 @@ impl Lane {
                 Entry::Slow { viewer, .. } => viewer.leave(LeaveReason::CutOff),
             }
         }
+    }
+
+    fn drop_viewers(&mut self) {
+        let viewers: Vec<_> = self.entries.extract_if(|_, entry| matches!(entry, Entry::Slow { .. })).collect();
+        for (_, entry) in viewers {
+            if let Entry::Slow { viewer, .. } = entry {
+                viewer.leave(LeaveReason::Failure);
+            }
+        }
+        self.groups.drain().for_each(|(_, group)| group.live.detach(&self.outlet));
+        self.ready.clear();
     }
 
     fn is_over(&self) -> bool {

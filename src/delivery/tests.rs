@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
-use super::{Answers, Patience, QUANTUM, ViewerRequest};
+use super::{Answers, Delivery, Patience, QUANTUM, ViewerRequest};
 use crate::config::Config;
 use crate::media::{Packet, PacketKind, StreamName, Timestamp};
 use crate::peer::Peer;
@@ -31,23 +31,10 @@ impl Pair {
         let registry = Registry::new(stream_settings(&Config::default()));
         let name = StreamName::new("live", "s").unwrap();
         let publication = registry.publish(&name, "test", Instant::now()).unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (socket, address) = listener.accept().unwrap();
+        let (request, peer) = request(name.clone(), framing, Box::new(()));
         let mut pair = Self { registry, publication, viewer: None, peer, scratch: Scratch::default(), time: 0 };
         pair.send(true, 10);
         pair.publication.tick(Instant::now() + Duration::from_secs(1));
-        let answers =
-            Answers { live: b"HEAD"[..].into(), not_found: b"404"[..].into(), unavailable: b"503"[..].into() };
-        let request = ViewerRequest {
-            socket,
-            peer: Peer::direct(address),
-            permit: Box::new(()),
-            name: name.clone(),
-            framing,
-            wait: Duration::ZERO,
-            answers: Arc::new(answers),
-        };
         let live = pair.registry.joinable(&name).unwrap();
         pair.viewer = Some(Viewer::new(Client::new(request).unwrap(), live, Start::Gop));
         pair
@@ -69,6 +56,97 @@ impl Pair {
         let patience = Patience { stall, skips: 10 };
         self.viewer.as_mut().unwrap().exhausts(&patience, false, Instant::now())
     }
+}
+
+/// A request to watch, and the other end of its connection.
+fn request(name: StreamName, framing: Framing, permit: Box<dyn Send>) -> (ViewerRequest, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let (socket, address) = listener.accept().unwrap();
+    let answers =
+        Answers { live: b"HEAD"[..].into(), not_found: b"404"[..].into(), unavailable: b"503"[..].into() };
+    let (peer_name, wait, answers) = (Peer::direct(address), Duration::ZERO, Arc::new(answers));
+    (ViewerRequest { socket, peer: peer_name, permit, name, framing, wait, answers }, peer)
+}
+
+/// Makes the thread panic in which its viewer ends.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("thrown by a test");
+    }
+}
+
+/// Reads until `wanted` has come.
+fn read_until(peer: &mut TcpStream, wanted: &[u8]) {
+    let mut got = Vec::new();
+    while !got.windows(wanted.len()).any(|bytes| bytes == wanted) {
+        let mut byte = [0; 1024];
+        let count = peer.read(&mut byte).unwrap();
+        assert!(count > 0, "closed before {wanted:?} came");
+        got.extend_from_slice(&byte[..count]);
+    }
+}
+
+fn deliver(pair: &Pair, workers: usize) -> Delivery {
+    let patience = Patience { stall: Duration::from_secs(60), skips: 10 };
+    Delivery::start(Arc::clone(&pair.registry), workers, patience).unwrap()
+}
+
+#[test]
+fn a_worker_that_panics_closes_its_viewers_and_goes_on_while_others_play() {
+    let mut pair = Pair::new(Framing::Plain);
+    let delivery = deliver(&pair, 2);
+    let name = || StreamName::new("live", "s").unwrap();
+    let join = |permit: Box<dyn Send>| {
+        let (request, mut peer) = request(name(), Framing::Plain, permit);
+        delivery.serve(request);
+        read_until(&mut peer, b"FLV");
+        peer
+    };
+    // Workers take turns while their loads are equal.
+    let (bomb, mut other_workers, mut same_workers) =
+        (join(Box::new(Bomb)), join(Box::new(())), join(Box::new(())));
+    drop(bomb);
+    let end = std::thread::spawn(move || same_workers.read_to_end(&mut Vec::new()));
+    while !end.is_finished() {
+        pair.send(false, 1000);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    end.join().unwrap().unwrap();
+    let mut late = join(Box::new(()));
+    pair.send(false, 10);
+    let marker = [7; 10];
+    read_until(&mut other_workers, &marker);
+    read_until(&mut late, &marker);
+    pair.registry.close();
+    assert!(delivery.shutdown(Instant::now() + Duration::from_secs(5)), "all threads have ended");
+}
+
+#[test]
+fn a_slow_lane_that_panics_keeps_those_who_wait() {
+    let pair = Pair::new(Framing::Plain);
+    let delivery = deliver(&pair, 1);
+    let name = StreamName::new("live", "later").unwrap();
+    let wait = |permit: Box<dyn Send>, wait| {
+        let (request, peer) = request(name.clone(), Framing::Plain, permit);
+        delivery.serve(ViewerRequest { wait, ..request });
+        peer
+    };
+    let mut patient = wait(Box::new(()), Duration::from_secs(60));
+    let mut bomb = wait(Box::new(Bomb), Duration::from_millis(1));
+    read_until(&mut bomb, b"404");
+    let mut publication = pair.registry.publish(&name, "test", Instant::now()).unwrap();
+    let payload = [&[0x17, 1, 0, 0, 0][..], &[7; 10]].concat();
+    let packet = Packet { kind: PacketKind::Video, timestamp: Timestamp(0), payload };
+    publication.push(packet, Instant::now());
+    publication.tick(Instant::now() + Duration::from_secs(1));
+    read_until(&mut patient, b"FLV");
+    publication.finish(EndReason::Unpublished);
+    pair.registry.close();
+    assert!(delivery.shutdown(Instant::now() + Duration::from_secs(5)), "all threads have ended");
 }
 
 /// A viewer that takes nothing is stalled wherever its last write ended: within a burst, or at the end of one.

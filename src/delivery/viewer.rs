@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::client::Client;
+use super::worker::LoadShare;
 use super::{Answers, Patience};
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
@@ -43,8 +44,8 @@ pub(crate) struct Viewer {
     skips_since: (Instant, u32),
     /// Set when the last bytes are on their way.
     ending: Option<EndReason>,
-    /// Bytes per second of its stream when it joined its worker.
-    pub(super) weight: u64,
+    /// What it adds to the load of the worker that has it.
+    pub(super) load_share: Option<LoadShare>,
 }
 
 /// What the socket has not taken yet of something that has begun.
@@ -93,6 +94,8 @@ pub(super) enum LeaveReason {
     OutOfMemory,
     /// The server could not wait for it any longer.
     CutOff,
+    /// The server made a mistake while it served this viewer or others.
+    Failure,
 }
 
 impl Viewer {
@@ -111,7 +114,7 @@ impl Viewer {
             last_blocked: None,
             skips_since: (now, 0),
             ending: None,
-            weight: 0,
+            load_share: None,
         }
     }
 
@@ -332,6 +335,7 @@ impl fmt::Display for LeaveReason {
             Self::Stalled => f.write_str("took nothing for too long"),
             Self::TooSlow => f.write_str("too slow for the stream, skipped too often"),
             Self::OutOfMemory => f.write_str("took nothing while memory was short"),
+            Self::Failure => f.write_str("closed after an error of the server"),
             Self::CutOff => f.write_str("cut off by shutdown"),
         }
     }

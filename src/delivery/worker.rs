@@ -16,10 +16,10 @@ const MAX_EVENTS: usize = 1024;
 /// How often a worker looks at sockets on which nothing flows, and at streams whose end it may have missed.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
-/// How many viewers are sent a burst before their number is added up again for the load.
+/// Bytes per second that a viewer counts for at the least, so that viewers of a silent stream are shared out, too.
 const MIN_WEIGHT: u64 = 1;
 
-/// A worker's side of its channels.
+/// The senders' side of a worker's channels.
 #[derive(Debug)]
 pub(super) struct WorkerHandle {
     viewers: Sender<Command>,
@@ -31,13 +31,32 @@ enum Command {
     Stop,
 }
 
+/// What one viewer adds to its worker's load, as long as it is there.
+#[derive(Debug)]
+pub(super) struct LoadShare {
+    load: Arc<AtomicU64>,
+    bytes_per_second: u64,
+}
+
+impl LoadShare {
+    fn new(load: &Arc<AtomicU64>, bytes_per_second: u64) -> Self {
+        load.fetch_add(bytes_per_second, Ordering::Relaxed);
+        Self { load: Arc::clone(load), bytes_per_second }
+    }
+}
+
+impl Drop for LoadShare {
+    fn drop(&mut self) {
+        self.load.fetch_sub(self.bytes_per_second, Ordering::Relaxed);
+    }
+}
+
 /// Sends every burst to the viewers that it owns.
 pub(super) struct Worker {
     /// Unbounded, for the number of viewers is bounded, and each is in one place.
     viewers: Receiver<Command>,
     events: Receiver<StreamEvent>,
     outlet: Arc<dyn Outlet>,
-    load: Arc<AtomicU64>,
     groups: HashMap<StreamId, Group>,
     scratch: Scratch,
 }
@@ -70,8 +89,8 @@ impl WorkerHandle {
 
     pub(super) fn adopt(&self, mut viewer: Box<Viewer>) {
         // Counted before it arrives, so that a storm of joins is shared out evenly.
-        viewer.weight = viewer.live().byte_rate(Instant::now()).max(MIN_WEIGHT);
-        self.load.fetch_add(viewer.weight, Ordering::Relaxed);
+        let rate = viewer.live().byte_rate(Instant::now()).max(MIN_WEIGHT);
+        viewer.load_share = Some(LoadShare::new(&self.load, rate));
         hand_over(&self.viewers, Command::Adopt(viewer));
     }
 
@@ -84,13 +103,18 @@ impl Worker {
     pub(super) fn new() -> (Self, WorkerHandle) {
         let (viewer_sender, viewers) = unbounded();
         let (event_sender, events) = bounded(MAX_EVENTS);
-        let load = Arc::new(AtomicU64::new(0));
-        let handle = WorkerHandle { viewers: viewer_sender, load: Arc::clone(&load) };
+        let handle = WorkerHandle { viewers: viewer_sender, load: Arc::default() };
         let outlet = Arc::new(Events(event_sender));
-        (Self { viewers, events, outlet, load, groups: HashMap::new(), scratch: Scratch::default() }, handle)
+        (Self { viewers, events, outlet, groups: HashMap::new(), scratch: Scratch::default() }, handle)
     }
 
-    pub(super) fn run(mut self, dispatch: &Dispatch) {
+    /// Serves viewers until it is stopped. Those that it has already when it begins were there when it panicked:
+    /// what they have been sent is not certain any more.
+    pub(super) fn run(&mut self, dispatch: &Dispatch) {
+        for (_, group) in self.groups.drain() {
+            group.live.detach(&self.outlet);
+            group.viewers.into_iter().for_each(|viewer| viewer.leave(LeaveReason::Failure));
+        }
         let mut look_around = after(LOOK_AROUND);
         loop {
             select! {
@@ -162,8 +186,8 @@ impl Worker {
         self.drop_if_empty(id);
     }
 
-    fn pass_on(&self, viewer: Box<Viewer>, pumped: Pumped, dispatch: &Dispatch) {
-        self.load.fetch_sub(viewer.weight, Ordering::Relaxed);
+    fn pass_on(&self, mut viewer: Box<Viewer>, pumped: Pumped, dispatch: &Dispatch) {
+        viewer.load_share = None;
         match pumped {
             Pumped::Gone(reason) => viewer.leave(reason),
             _ => dispatch.to_lane(viewer),
@@ -190,7 +214,7 @@ impl Worker {
     }
 
     /// The streams have ended: what viewers have not taken now is the slow lane's to send.
-    fn stop(mut self, dispatch: &Dispatch) {
+    fn stop(&mut self, dispatch: &Dispatch) {
         let ids: Vec<_> = self.groups.keys().copied().collect();
         ids.into_iter().for_each(|id| self.catch_up(id, dispatch));
     }
