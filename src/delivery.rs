@@ -11,6 +11,7 @@ mod lane;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod totals;
 mod viewer;
 mod worker;
 
@@ -22,6 +23,8 @@ use crossbeam_channel::Sender;
 
 use self::client::Client;
 use self::lane::{Lane, LaneCommand, LaneHandle};
+use self::totals::Counters;
+pub use self::totals::ViewerTotals;
 use self::viewer::{Pumped, Scratch, Viewer};
 use self::worker::{Worker, WorkerHandle};
 use crate::media::StreamName;
@@ -72,6 +75,7 @@ pub(crate) struct Answers {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     registry: Arc<Registry>,
+    counters: Arc<Counters>,
     dispatch: Arc<Dispatch>,
     /// Of the workers and of the slow lane; gone once they have been shut down.
     threads: Mutex<Option<(Threads, Threads)>>,
@@ -101,7 +105,8 @@ impl Dispatch {
 impl Delivery {
     /// Starts `workers` workers and the slow lane.
     pub(crate) fn start(registry: Arc<Registry>, workers: usize, patience: Patience) -> io::Result<Self> {
-        let (mut lane, lane_handle) = Lane::new(Arc::clone(&registry), patience)?;
+        let counters = Arc::<Counters>::default();
+        let (mut lane, lane_handle) = Lane::new(Arc::clone(&registry), Arc::clone(&counters), patience)?;
         let (ready, handles): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| Worker::new()).unzip();
         let dispatch = Arc::new(Dispatch { workers: handles, lane: lane_handle });
         let (worker_threads, lane_threads) = (Threads::new(), Threads::new());
@@ -111,13 +116,13 @@ impl Delivery {
         }
         let (lane_dispatch, name) = (Arc::clone(&dispatch), "slow-lane");
         lane_threads.spawn(name, move || persist(name, || lane.run(&lane_dispatch)))?;
-        Ok(Self { registry, dispatch, threads: Mutex::new(Some((worker_threads, lane_threads))) })
+        Ok(Self { registry, counters, dispatch, threads: Mutex::new(Some((worker_threads, lane_threads))) })
     }
 
     /// Takes a viewer on. The first bytes go out in the calling thread, as many as the socket takes at once.
     pub(crate) fn serve(&self, request: ViewerRequest) {
         let (name, wait) = (request.name.clone(), request.wait);
-        let client = match Client::new(request) {
+        let client = match Client::new(request, Arc::clone(&self.counters)) {
             Ok(client) => client,
             Err(error) => return log::debug!("viewer of {name} lost before it joined: {error}"),
         };
@@ -136,6 +141,11 @@ impl Delivery {
                 self.dispatch.lane.send(LaneCommand::Wait(client, Instant::now() + wait));
             }
         }
+    }
+
+    /// What has become of all viewers so far.
+    pub(crate) fn totals(&self) -> ViewerTotals {
+        self.counters.totals()
     }
 
     /// Ends every response and all threads; returns whether that was done by `deadline`. The streams must have

@@ -62,6 +62,7 @@ mod stream;
 mod threads;
 
 pub use config::Config;
+pub use delivery::ViewerTotals;
 pub use error::Error;
 pub use media::StreamName;
 pub use server::{Server, ServerHandle, ShutdownTimeout};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, MIN_DESCRIPTORS};
-use crate::delivery::{Delivery, Patience};
+use crate::delivery::{Delivery, Patience, ViewerTotals};
 use crate::error::Error;
 use crate::http::Http;
 use crate::ingest::Ingest;
@@ -127,6 +127,11 @@ impl ServerHandle {
         self.registry.status()
     }
 
+    /// What has become of all viewers over HTTP since the start, and who are there now.
+    pub fn viewer_totals(&self) -> ViewerTotals {
+        self.running.as_ref().map(|running| running.delivery.totals()).unwrap_or_default()
+    }
+
     /// Subscribes to a live stream; `None` if it is not live, or its first packets have not come yet.
     pub fn subscribe(&self, name: &StreamName) -> Option<Subscription> {
         self.registry.joinable(name).map(Subscription::new)
@@ -166,6 +171,7 @@ impl Running {
         let web_ended = self.web.join(for_viewers);
         let viewers_ended = self.delivery.shutdown(for_viewers);
         let publishers_ended = self.ingest.join(for_all);
+        log::info!("{}", self.delivery.totals());
         if web_ended && viewers_ended && publishers_ended { Ok(()) } else { Err(ShutdownTimeout) }
     }
 }

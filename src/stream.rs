@@ -19,6 +19,7 @@ mod subscription;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+pub(crate) mod watching;
 mod window;
 
 pub use live::{EndReason, StreamStatus};

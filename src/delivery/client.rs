@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 
+use super::totals::Counters;
 use super::{Answers, ViewerRequest};
 use crate::media::StreamName;
 use crate::peer::Peer;
@@ -16,34 +17,54 @@ pub(crate) struct Client {
     pub(super) name: StreamName,
     pub(super) framing: Framing,
     pub(super) answers: Arc<Answers>,
+    pub(super) counters: Arc<Counters>,
     _permit: Box<dyn Send>,
 }
 
+/// What a peer's side of a connection shows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    /// It will send nothing any more. It may still read, or be gone: only sending tells.
+    HalfClosed,
+    Gone,
+}
+
+/// Most bytes that wait in the kernel for one viewer without having been sent. More would be of no use: what is
+/// unsent for long should be skipped, and one who reads nothing should not cost several megabytes of buffers. An
+/// ordinary keyframe fits in, so that it goes out in one write. The buffer for what is under way has no limit here.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MAX_UNSENT: u32 = 1 << 20;
+
 impl Client {
-    pub(super) fn new(request: ViewerRequest) -> io::Result<Self> {
+    pub(super) fn new(request: ViewerRequest, counters: Arc<Counters>) -> io::Result<Self> {
         let ViewerRequest { socket, peer, permit, name, framing, answers, .. } = request;
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        Ok(Self { socket: TcpStream::from_std(socket), peer, name, framing, answers, _permit: permit })
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket2::SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT)?;
+        let socket = TcpStream::from_std(socket);
+        Ok(Self { socket, peer, name, framing, answers, counters, _permit: permit })
     }
 
     pub(super) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Whether the peer has closed its side. What it sends is of no interest and thrown away.
-    pub(super) fn has_left(&self) -> bool {
+    /// Whether the peer is still there. What it sends is of no interest and thrown away.
+    pub(super) fn presence(&self) -> Presence {
         let mut waste = [0; 4096];
         // A bound on how much is thrown away at a time: a peer that sends for ever costs no more than this.
         for _ in 0..16 {
             match (&self.socket).read(&mut waste) {
-                Ok(0) => return true,
+                Ok(0) => return Presence::HalfClosed,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Presence::Here,
+                Err(_) => return Presence::Gone,
             }
         }
-        false
+        Presence::Here
     }
 
     pub(super) fn refuse_not_found(mut self) {
@@ -59,6 +80,7 @@ impl Client {
 
     /// Nothing has been sent yet, so a short answer fits the socket's buffer.
     fn finish_with(&mut self, answer: &[u8]) {
+        self.counters.refused();
         if let Err(error) = self.socket.write_all(answer) {
             log::debug!("viewer {} lost: {error}", self.peer);
         }
@@ -68,6 +90,6 @@ impl Client {
     /// Closes so that what was sent arrives: unread input would make the kernel reset the connection.
     pub(super) fn close(&self) {
         let _already_gone = self.socket.shutdown(Shutdown::Write);
-        self.has_left();
+        self.presence();
     }
 }

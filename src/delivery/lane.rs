@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::client::Client;
+use super::client::{Client, Presence};
+use super::totals::Counters;
 use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
 use super::{Dispatch, Patience, QUANTUM, hand_over};
 use crate::stream::cursor::Start;
@@ -21,6 +22,9 @@ const MAX_SOCKET_EVENTS: usize = 1024;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long nothing must have flowed before one who sends nothing any more counts as gone.
+const QUIET: Duration = Duration::from_secs(1);
 
 const WAKE: Token = Token(usize::MAX);
 
@@ -43,6 +47,7 @@ pub(super) enum LaneCommand {
 /// Serves all who cannot be served in turn: viewers with something unsent, and those whose stream is not live.
 pub(super) struct Lane {
     registry: Arc<Registry>,
+    counters: Arc<Counters>,
     patience: Patience,
     poll: Poll,
     commands: Receiver<LaneCommand>,
@@ -114,7 +119,11 @@ impl LaneHandle {
 }
 
 impl Lane {
-    pub(super) fn new(registry: Arc<Registry>, patience: Patience) -> io::Result<(Self, LaneHandle)> {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        counters: Arc<Counters>,
+        patience: Patience,
+    ) -> io::Result<(Self, LaneHandle)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (command_sender, commands) = unbounded();
@@ -123,6 +132,7 @@ impl Lane {
         registry.watch(Arc::clone(&outlet));
         let lane = Self {
             registry,
+            counters,
             patience,
             poll,
             commands,
@@ -195,11 +205,14 @@ impl Lane {
         let token = event.token();
         let is_input = event.is_readable() || event.is_error();
         match self.entries.get_mut(&token) {
-            Some(Entry::Waiting { client, .. }) if is_input && client.has_left() => {
+            Some(Entry::Waiting { client, .. }) if is_input && client.presence() != Presence::Here => {
                 log::info!("viewer {} stopped waiting for {}", client.peer(), client.name);
                 self.entries.remove(&token);
             }
-            Some(Entry::Slow { viewer, state: State::Idle }) if is_input && viewer.has_left() => {
+            // One who has only closed his sending side may still be reading.
+            Some(Entry::Slow { viewer, state: State::Idle })
+                if is_input && viewer.presence() == Presence::Gone =>
+            {
                 self.leave(token, LeaveReason::Left);
             }
             // A write tells what is wrong with a socket that has an error.
@@ -265,6 +278,7 @@ impl Lane {
                 Pumped::Gone(reason) => self.leave(token, reason),
                 Pumped::CaughtUp if viewer.is_steady(Instant::now()) && self.stop_by.is_none() => {
                     if let Some(viewer) = self.remove_viewer(token) {
+                        log::debug!("viewer {viewer} keeps up again");
                         dispatch.to_worker(viewer);
                     }
                 }
@@ -358,15 +372,20 @@ impl Lane {
         ids.into_iter().for_each(|id| self.rouse(id));
     }
 
+    /// Lets those go who take nothing or too little, and those who have left while nothing flowed.
     fn give_up_slow(&mut self, now: Instant) {
         let short_of_memory = self.registry.is_short_of_memory();
-        let mut leaving = Vec::new();
+        let (mut leaving, mut slow) = (Vec::new(), 0);
         for (token, entry) in &mut self.entries {
             if let Entry::Slow { viewer, .. } = entry {
-                let reason = viewer.exhausts(&self.patience, short_of_memory, now);
+                let has_left = viewer.live().silence(now) >= QUIET && viewer.presence() != Presence::Here;
+                let left = has_left.then_some(LeaveReason::Left);
+                let reason = left.or_else(|| viewer.exhausts(&self.patience, short_of_memory, now));
                 leaving.extend(reason.map(|reason| (*token, reason)));
+                slow += 1;
             }
         }
+        self.counters.set_lane(slow, self.entries.len() - slow);
         leaving.into_iter().for_each(|(token, reason)| self.leave(token, reason));
     }
 

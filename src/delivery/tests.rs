@@ -36,7 +36,7 @@ impl Pair {
         pair.send(true, 10);
         pair.publication.tick(Instant::now() + Duration::from_secs(1));
         let live = pair.registry.joinable(&name).unwrap();
-        pair.viewer = Some(Viewer::new(Client::new(request).unwrap(), live, Start::Gop));
+        pair.viewer = Some(Viewer::new(Client::new(request, Arc::default()).unwrap(), live, Start::Gop));
         pair
     }
 

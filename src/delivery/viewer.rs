@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::client::Client;
+use super::client::{Client, Presence};
 use super::worker::LoadShare;
 use super::{Answers, Patience};
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
 use crate::stream::cursor::{Ahead, Cursor, Start};
-use crate::stream::live::{LiveStream, Watching};
+use crate::stream::live::LiveStream;
+use crate::stream::watching::Watching;
 
 /// Most bursts in one write: a GOP cache goes out in a few.
 const MAX_PIECES: usize = 64;
@@ -45,7 +46,9 @@ pub(crate) struct Viewer {
     /// Set when the last bytes are on their way.
     ending: Option<EndReason>,
     /// What it adds to the load of the worker that has it.
-    pub(super) load_share: Option<LoadShare>,
+    load_share: Option<LoadShare>,
+    /// Why it is over, once it is.
+    left: Option<LeaveReason>,
 }
 
 /// What the socket has not taken yet of something that has begun.
@@ -102,6 +105,7 @@ impl Viewer {
     pub(super) fn new(client: Client, live: Arc<LiveStream>, start: Start) -> Self {
         let now = Instant::now();
         log::info!("viewer {} joins {}", client.peer(), live.name);
+        client.counters.joined();
         Self {
             unsent: Some(Unsent { what: Source::Head(Arc::clone(&client.answers)), offset: 0 }),
             client,
@@ -115,6 +119,7 @@ impl Viewer {
             skips_since: (now, 0),
             ending: None,
             load_share: None,
+            left: None,
         }
     }
 
@@ -132,9 +137,27 @@ impl Viewer {
         self.unsent.is_none()
     }
 
-    /// See [`Client::has_left`].
-    pub(super) fn has_left(&self) -> bool {
-        self.client.has_left()
+    /// See [`Client::presence`].
+    pub(super) fn presence(&self) -> Presence {
+        self.client.presence()
+    }
+
+    /// Notes what it adds to the load of the worker that gets it.
+    pub(super) fn set_load(&mut self, load: LoadShare) {
+        self.load_share = Some(load);
+    }
+
+    /// Notes that it is sent each burst as it comes from now on.
+    pub(super) fn keeps_up(&mut self) {
+        self.live.set_keeps_up(true);
+    }
+
+    /// Notes, counts and logs that it did not take a burst whole, and is not with a worker any more.
+    pub(super) fn leaves_worker(&mut self) {
+        self.live.set_keeps_up(false);
+        self.load_share = None;
+        self.client.counters.turned_slow();
+        log::debug!("viewer {self} turns slow");
     }
 
     /// Whether it has kept up long enough to go to a worker.
@@ -173,7 +196,9 @@ impl Viewer {
         loop {
             scratch.bursts.clear();
             let now = Instant::now();
+            let skips = self.cursor.skips;
             let ahead = self.live.peek(&mut self.cursor, &mut scratch.bursts, MAX_PIECES, now);
+            self.client.counters.skipped(self.cursor.skips - skips);
             if self.unsent.is_none() && scratch.bursts.is_empty() {
                 match (ahead, self.ending) {
                     (Ahead::End(reason), None) if self.client.framing == Framing::Chunked => {
@@ -234,7 +259,8 @@ impl Viewer {
     }
 
     /// Closes the connection and says so in the log.
-    pub(super) fn leave(self: Box<Self>, reason: LeaveReason) {
+    pub(super) fn leave(mut self: Box<Self>, reason: LeaveReason) {
+        self.left = Some(reason);
         self.client.close();
         let seconds = self.joined.elapsed().as_secs_f64();
         log::info!(
@@ -304,6 +330,18 @@ impl Viewer {
             self.last_blocked = Some(now);
         }
         self.blocked = blocked;
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.client.counters.gone(self.left.unwrap_or(LeaveReason::Failure));
+    }
+}
+
+impl fmt::Display for Viewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.client.peer(), self.live.name)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, select, unbounded};
 
+use super::client::Presence;
 use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
 use super::{Dispatch, QUANTUM, hand_over};
 use crate::stream::burst::Burst;
@@ -90,7 +91,7 @@ impl WorkerHandle {
     pub(super) fn adopt(&self, mut viewer: Box<Viewer>) {
         // Counted before it arrives, so that a storm of joins is shared out evenly.
         let rate = viewer.live().byte_rate(Instant::now()).max(MIN_WEIGHT);
-        viewer.load_share = Some(LoadShare::new(&self.load, rate));
+        viewer.set_load(LoadShare::new(&self.load, rate));
         hand_over(&self.viewers, Command::Adopt(viewer));
     }
 
@@ -146,6 +147,7 @@ impl Worker {
         });
         let pumped = viewer.pump(&mut self.scratch, QUANTUM);
         if pumped == Pumped::CaughtUp {
+            viewer.keeps_up();
             group.viewers.push(viewer);
         } else {
             self.pass_on(viewer, pumped, dispatch);
@@ -187,10 +189,12 @@ impl Worker {
     }
 
     fn pass_on(&self, mut viewer: Box<Viewer>, pumped: Pumped, dispatch: &Dispatch) {
-        viewer.load_share = None;
         match pumped {
             Pumped::Gone(reason) => viewer.leave(reason),
-            _ => dispatch.to_lane(viewer),
+            _ => {
+                viewer.leaves_worker();
+                dispatch.to_lane(viewer);
+            }
         }
     }
 
@@ -208,7 +212,11 @@ impl Worker {
         let ids: Vec<_> = self.groups.iter().filter(|(_, group)| idle(group)).map(|(id, _)| *id).collect();
         for id in ids {
             self.for_each_viewer(id, dispatch, |viewer, scratch| {
-                if viewer.has_left() { Pumped::Gone(LeaveReason::Left) } else { viewer.pump(scratch, QUANTUM) }
+                if viewer.presence() != Presence::Here {
+                    Pumped::Gone(LeaveReason::Left)
+                } else {
+                    viewer.pump(scratch, QUANTUM)
+                }
             });
         }
     }

@@ -23,6 +23,9 @@ pub(crate) type StreamId = u64;
 /// for it are about to join, and are to miss nothing.
 const JOIN_GRACE: Duration = Duration::from_secs(2);
 
+/// How much of it the window keeps for viewers that keep up: a worker that has much to do may be this late.
+const WORKER_GRACE: Duration = Duration::from_secs(2);
+
 /// Why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,7 +82,10 @@ pub(crate) struct LiveStream {
     /// Milliseconds from `started` to the last packet.
     last_packet: AtomicU64,
     bytes: AtomicU64,
-    viewers: AtomicUsize,
+    pub(super) viewers: AtomicUsize,
+    /// How many of those who read the window may be behind by more than a burst or two.
+    pub(super) behind: AtomicUsize,
+    settings: Arc<StreamSettings>,
     budget: Arc<Budget>,
     shared: RwLock<Shared>,
     /// Replaced as a whole, so that the publisher notifies without holding the lock.
@@ -120,31 +126,6 @@ pub struct StreamStatus {
     pub viewers: usize,
 }
 
-/// A viewer's hold on a stream: counted while it lives.
-#[derive(Debug)]
-pub(crate) struct Watching(Arc<LiveStream>);
-
-impl Watching {
-    pub(crate) fn new(live: Arc<LiveStream>) -> Self {
-        live.viewers.fetch_add(1, Ordering::Relaxed);
-        Self(live)
-    }
-}
-
-impl std::ops::Deref for Watching {
-    type Target = Arc<LiveStream>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl LiveStream {
     pub(super) fn new(
         id: StreamId,
@@ -154,7 +135,7 @@ impl LiveStream {
         budget: Arc<Budget>,
         now: Instant,
     ) -> Self {
-        let window = Window::new(settings, Arc::clone(&budget));
+        let window = Window::new(Arc::clone(&settings), Arc::clone(&budget));
         Self {
             id,
             name,
@@ -163,6 +144,8 @@ impl LiveStream {
             last_packet: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             viewers: AtomicUsize::new(0),
+            behind: AtomicUsize::new(0),
+            settings,
             budget,
             shared: RwLock::new(Shared { headers: HeaderCache::default(), window, tracks: None, ended: None }),
             outlets: RwLock::new(Arc::new([])),
@@ -309,12 +292,21 @@ impl LiveStream {
     pub(super) fn push(&self, keyframe: bool, arrived: Instant, packets: &[Packet]) {
         let (sequence, start) = self.read(|shared| (shared.window.next(), shared.window.stream_end()));
         let burst = Arc::new(Burst::new(sequence, keyframe, arrived, start, packets, &self.budget));
-        let outlets = self.outlets();
-        let has_viewers = self.viewers.load(Ordering::Relaxed) > 0 || !outlets.is_empty();
-        let lagging = has_viewers || self.uptime(burst.arrived) < JOIN_GRACE;
-        let _gone = self.write(|shared| shared.window.push(Arc::clone(&burst), lagging));
-        for outlet in outlets.iter() {
+        let keep = self.keep_time(arrived);
+        let _gone = self.write(|shared| shared.window.push(Arc::clone(&burst), keep));
+        for outlet in self.outlets().iter() {
             outlet.notify(StreamEvent::Burst(self.id, Arc::clone(&burst)));
+        }
+    }
+
+    /// How much of the stream somebody may still need who reads it already, or is about to.
+    fn keep_time(&self, now: Instant) -> Option<Duration> {
+        if self.behind.load(Ordering::Relaxed) > 0 || self.uptime(now) < JOIN_GRACE {
+            Some(self.settings.lag_time)
+        } else if self.viewers.load(Ordering::Relaxed) > 0 {
+            Some(self.settings.lag_time.min(WORKER_GRACE))
+        } else {
+            None
         }
     }
 

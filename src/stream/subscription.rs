@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::burst::Burst;
 use super::cursor::{Ahead, Cursor, Start};
 use super::live::{LiveStream, Outlet, StreamEvent};
+use super::watching::Behind;
 use crate::flv::tag::split_tag;
 use crate::media::{PacketKind, Timestamp};
 
@@ -33,6 +34,8 @@ impl Tag {
 #[derive(Debug)]
 pub struct Subscription {
     live: Arc<LiveStream>,
+    /// What the program does between two tags may take its time.
+    _behind: Behind,
     cursor: Cursor,
     current: Option<(Arc<Burst>, usize)>,
     outlet: Arc<dyn Outlet>,
@@ -54,7 +57,8 @@ impl Subscription {
         let (sender, wakes) = bounded(1);
         let outlet: Arc<dyn Outlet> = Arc::new(Waker(sender));
         live.attach(&outlet);
-        Self { live, cursor: Cursor::new(Start::Gop), current: None, outlet, wakes }
+        let _behind = Behind::new(Arc::clone(&live));
+        Self { live, _behind, cursor: Cursor::new(Start::Gop), current: None, outlet, wakes }
     }
 
     /// Waits for the next tag, at most `timeout`; `Ok(None)` is the end of the stream.

@@ -60,9 +60,9 @@ impl Window {
         self.bursts.back()
     }
 
-    /// Appends a burst and lets go of what nobody needs any more. `lagging` says that somebody may be behind.
-    /// Returns what was let go of, so that it is freed outside the lock.
-    pub(super) fn push(&mut self, burst: Arc<Burst>, lagging: bool) -> Vec<Arc<Burst>> {
+    /// Appends a burst and lets go of what nobody needs any more: what is not in the GOP cache and older than
+    /// `keep`. Returns what was let go of, so that it is freed outside the lock.
+    pub(super) fn push(&mut self, burst: Arc<Burst>, keep: Option<Duration>) -> Vec<Arc<Burst>> {
         self.next = burst.sequence + 1;
         self.stream_end = burst.stream_end;
         if burst.keyframe {
@@ -76,7 +76,7 @@ impl Window {
         self.bursts.push_back(burst);
         self.bound_gop(now);
         let mut gone = Vec::new();
-        while self.bursts.len() > 1 && !self.front_is_needed(now, lagging) {
+        while self.bursts.len() > 1 && !self.front_is_needed(now, keep) {
             gone.extend(self.pop_front());
         }
         gone
@@ -158,14 +158,14 @@ impl Window {
         }
     }
 
-    fn front_is_needed(&self, now: Instant, lagging: bool) -> bool {
+    fn front_is_needed(&self, now: Instant, keep: Option<Duration>) -> bool {
         let Some(front) = self.bursts.front() else { return false };
         let (bytes, time) = self.distance(front, now);
         let for_join = match self.gop {
             Some(gop) => front.sequence >= gop,
             None => time <= AUDIO_ONLY_JOIN && bytes <= self.settings.gop_bytes as u64,
         };
-        let for_lag = lagging && bytes <= self.settings.lag_bytes as u64 && time <= self.settings.lag_time;
+        let for_lag = keep.is_some_and(|keep| time <= keep) && bytes <= self.settings.lag_bytes as u64;
         for_join || for_lag
     }
 

@@ -1,0 +1,67 @@
+use super::*;
+
+#[test]
+fn a_stream_is_joinable_when_its_announced_tracks_have_come() {
+    let ready = |encoder: &Encoder| encoder.registry.joinable(&name()).is_some();
+    let mut both = Encoder::new(settings());
+    both.metadata(&["audiocodecid", "videocodecid"]);
+    both.send(Video, VIDEO_HEADER);
+    assert!(!ready(&both));
+    both.send(Audio, AUDIO_HEADER);
+    assert!(ready(&both));
+
+    let mut video_only = Encoder::new(settings());
+    video_only.metadata(&["videocodecid"]);
+    video_only.send(Video, VIDEO_HEADER);
+    video_only.gop(1, 1);
+    let bursts = video_only.take(&mut Cursor::new(Start::Gop));
+    assert_eq!(bursts[0].framed(Framing::Plain)[4], 1, "the header announces video alone");
+
+    // Announced, and never comes: the flags tell the truth after 300 ms, and not before.
+    let mut silent = Encoder::new(settings());
+    silent.metadata(&["audiocodecid", "videocodecid"]);
+    silent.gop(1, 1);
+    silent.time = 299;
+    silent.publication.tick(silent.now());
+    assert!(!ready(&silent));
+    silent.time = 300;
+    silent.publication.tick(silent.now());
+    let bursts = silent.take(&mut Cursor::new(Start::First));
+    assert_eq!(bursts[0].framed(Framing::Plain)[4], 1);
+}
+
+#[test]
+fn a_late_track_ends_the_stream_so_that_players_reconnect() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["videocodecid"]);
+    encoder.send(Video, VIDEO_HEADER);
+    encoder.gop(5, 10);
+    let old = encoder.live();
+    let mut cursor = Cursor::new(Start::Gop);
+    encoder.take(&mut cursor);
+    encoder.send(Audio, AUDIO_HEADER);
+    let mut bursts = Vec::new();
+    assert_eq!(old.peek(&mut cursor, &mut bursts, 9, encoder.now()), Ahead::End(EndReason::TracksChanged));
+    encoder.gop(5, 10);
+    let bursts = encoder.take(&mut Cursor::new(Start::Gop));
+    assert_eq!(bursts[0].framed(Framing::Plain)[4], 5, "both tracks now");
+    assert_eq!(tags(&bursts[0]).len(), 3, "with both sequence headers");
+    assert!(!Arc::ptr_eq(&old, &encoder.live()));
+}
+
+#[test]
+fn a_name_has_one_publisher_and_is_free_when_that_ends() {
+    let encoder = Encoder::with_both_tracks(settings());
+    let busy = encoder.registry.publish(&name(), "other", encoder.now());
+    assert!(matches!(busy, Err(PublishError::Busy(live)) if live.publisher == "test"));
+    let live = Arc::clone(encoder.publication.live());
+    let registry = Arc::clone(&encoder.registry);
+    encoder.publication.finish(EndReason::Unpublished);
+    assert_eq!(live.ended(), Some(EndReason::Unpublished));
+    let second = registry.publish(&name(), "other", Instant::now()).unwrap();
+    let live = Arc::clone(second.live());
+    drop(second);
+    assert_eq!(live.ended(), Some(EndReason::PublisherLost));
+    registry.close();
+    assert!(matches!(registry.publish(&name(), "late", Instant::now()), Err(PublishError::Closed)));
+}
