@@ -2,6 +2,7 @@
 //! [`Session`](crate::rtmp::session::Session) and its stream.
 
 mod connection;
+mod unfinished;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::connection::Connection;
+use self::unfinished::Unfinished;
 use crate::admission::{Admission, Permit};
 use crate::config::{Config, Takeover, Timeouts};
 use crate::listener::{Acceptor, Listener, Stopper};
@@ -32,6 +34,7 @@ struct Shared {
     takeover: Takeover,
     timeouts: Timeouts,
     proxies: TrustedProxies,
+    unfinished: Arc<Unfinished>,
     stopper: Stopper,
     /// Where players belong, for those who try to play over RTMP.
     http_port: u16,
@@ -47,15 +50,16 @@ impl Ingest {
     ) -> io::Result<Self> {
         let mut acceptor = Acceptor::new(listener)?;
         let stopper = acceptor.stopper();
+        let limits = &config.limits;
         let shared = Arc::new(Shared {
             registry,
             takeover: config.takeover,
             timeouts: config.timeouts.clone(),
             proxies: TrustedProxies::new(&config.trusted_proxies),
+            unfinished: Unfinished::new(limits.unfinished_bytes, limits.rtmp_connections),
             stopper: stopper.clone(),
             http_port,
         });
-        let limits = &config.limits;
         let admission = Admission::new(limits.rtmp_connections, limits.rtmp_connections_per_address);
         let threads = Threads::new();
         let connections = threads.share();

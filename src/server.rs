@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, MIN_DESCRIPTORS};
+use crate::config::{Config, Limits, MIN_DESCRIPTORS};
 use crate::delivery::{Delivery, Patience, ViewerTotals};
 use crate::error::Error;
 use crate::http::Http;
@@ -89,7 +89,7 @@ impl Server {
         if descriptors < MIN_DESCRIPTORS {
             return Err(Error::Descriptors { limit: descriptors, needed: MIN_DESCRIPTORS });
         }
-        config.limits = config.limits.within(descriptors);
+        config.limits = fit(config.limits, descriptors);
         let bind = |protocol, address| {
             let failed = |source| Error::Bind { protocol, address, source };
             let listener = Listener::bind(address).map_err(failed)?;
@@ -185,6 +185,25 @@ pub(crate) fn stream_settings(config: &Config) -> StreamSettings {
         lag_time: config.limits.viewer_lag_time,
         total_bytes: config.limits.stream_bytes,
     }
+}
+
+/// Fits the caps on connections to what may be open, and says what room there is.
+fn fit(wanted: Limits, descriptors: usize) -> Limits {
+    let limits = wanted.clone().within(descriptors);
+    let Limits { http_connections: http, rtmp_connections: rtmp, .. } = limits;
+    if http < wanted.http_connections || rtmp < wanted.rtmp_connections {
+        log::warn!(
+            "the limit of {descriptors} open files lowers the caps on connections from {} HTTP and {} RTMP to {http} \
+             and {rtmp}; raise it with ulimit -n, or LimitNOFILE= in a systemd unit",
+            wanted.http_connections,
+            wanted.rtmp_connections
+        );
+    }
+    log::info!(
+        "room for {http} HTTP and {rtmp} RTMP connections, with at most {descriptors} open files and about {} MiB of memory",
+        limits.memory() >> 20
+    );
+    limits
 }
 
 /// How many descriptors this process may have open.

@@ -4,24 +4,26 @@
 
 mod client;
 mod exchange;
+mod turned_away;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{self, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 
-use self::client::{Client, LINGER, Refused, State, Step};
+use self::client::{Client, Refused, State, Step};
 use self::exchange::Exchange;
+use self::turned_away::TurnedAway;
 use super::answer::plain;
 use super::front::Front;
 use super::head::HeadError;
 use super::parked::Parked;
 use crate::admission::{Admission, Permit, Refusal};
-use crate::config::{Config, DESCRIPTORS_FOR_EXCHANGES};
+use crate::config::{Config, DESCRIPTORS_FOR_EXCHANGES, MAX_ANSWERS};
 use crate::listener::{Accepted, Listener, Stopper};
 use crate::occasional::Occasional;
 use crate::peer::Peer;
@@ -36,9 +38,6 @@ const _: () = assert!(3 * MAX_EXCHANGES <= DESCRIPTORS_FOR_EXCHANGES);
 
 /// How many connections are accepted before those who are there have their turn.
 const MAX_ACCEPTS: usize = 64;
-
-/// How many connections that were turned away are kept open for [`LINGER`], so that they get to know why.
-const MAX_TURNED_AWAY: usize = 16;
 
 /// How often deadlines are looked at while there are any.
 const TICK: Duration = Duration::from_millis(100);
@@ -81,8 +80,7 @@ pub(crate) struct Gate {
     exchanges: usize,
     /// Whose request waits for its turn.
     queue: VecDeque<u64>,
-    /// With the time when they were turned away.
-    turned_away: VecDeque<(TcpStream, Instant)>,
+    turned_away: TurnedAway,
     next_tick: Instant,
     refusals: Occasional,
     errors: Occasional,
@@ -114,7 +112,7 @@ impl Gate {
             next_id: 1,
             exchanges: 0,
             queue: VecDeque::new(),
-            turned_away: VecDeque::new(),
+            turned_away: TurnedAway::default(),
             next_tick: Instant::now(),
             refusals: Occasional::default(),
             errors: Occasional::default(),
@@ -212,31 +210,38 @@ impl Gate {
         }
     }
 
-    /// Has the oldest request that dawdles give way to another, of the address that has most of them: who holds
-    /// many open keeps out nobody but himself. Returns whether there was one.
+    /// Has the oldest request that dawdles give way to another. Returns whether there was one.
     fn make_room(&mut self) -> bool {
+        self.drop_oldest(Client::is_dispensable)
+    }
+
+    /// Drops the oldest of these clients, of the address that has most of them: who holds many open keeps out nobody
+    /// but himself. Returns whether there was one.
+    fn drop_oldest(&mut self, is_one: impl Fn(&Client) -> bool) -> bool {
         let mut crowds: HashMap<IpAddr, usize> = HashMap::new();
-        for client in self.clients.values().filter(|client| client.is_dispensable()) {
+        for client in self.clients.values().filter(|client| is_one(client)) {
             *crowds.entry(client.counted_as()).or_default() += 1;
         }
         let Some((&crowd, _)) = crowds.iter().max_by_key(|(_, count)| **count) else { return false };
-        let gives_way = |client: &Client| client.is_dispensable() && client.counted_as() == crowd;
+        let gives_way = |client: &Client| is_one(client) && client.counted_as() == crowd;
         let Some(id) = self.clients.iter().find(|(_, client)| gives_way(client)).map(|(id, _)| *id) else {
             return false;
         };
-        self.refuse(id, &HeadError::Displaced.into());
-        self.clients.remove(&id);
+        self.displace(id);
         true
     }
 
+    fn displace(&mut self, id: u64) {
+        let Some(client) = self.clients.remove(&id) else { return };
+        let (peer, error) = (client.peer, HeadError::Displaced);
+        self.refusals.say(|more| log::warn!("HTTP request from {peer} refused: {error}{more}"));
+        client.say_last(&plain(error.status(), &error.to_string(), self.cors));
+    }
+
     /// Answers 503 without waiting for the request.
-    fn turn_away(&mut self, mut socket: TcpStream, peer: Peer, refusal: Refusal) {
+    fn turn_away(&mut self, socket: TcpStream, peer: Peer, refusal: Refusal) {
         self.refusals.say(|more| log::warn!("HTTP connection from {peer} refused: {refusal}{more}"));
-        let answer = self.full();
-        if socket.write_all(&answer).and_then(|()| socket.shutdown(Shutdown::Write)).is_ok() {
-            self.turned_away.push_back((socket, Instant::now()));
-            self.turned_away.drain(..self.turned_away.len().saturating_sub(MAX_TURNED_AWAY));
-        }
+        self.turned_away.add(socket, &self.full());
     }
 
     fn full(&self) -> Vec<u8> {
@@ -269,9 +274,14 @@ impl Gate {
     }
 
     fn answer(&mut self, id: u64, answer: Vec<u8>) {
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.answer(answer);
-            self.advance(id);
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.answer(answer);
+        self.advance(id);
+        // Most answers have gone out by now; those that have not wait for slow clients, and have a bound.
+        if self.clients.get(&id).is_some_and(|client| client.unsent() > 0) {
+            while self.clients.values().map(Client::unsent).sum::<usize>() > MAX_ANSWERS
+                && self.drop_oldest(|client| client.unsent() > 0)
+            {}
         }
     }
 
@@ -348,7 +358,7 @@ impl Gate {
             return;
         }
         self.next_tick = now + TICK;
-        self.turned_away.retain(|(_, since)| now.saturating_duration_since(*since) < LINGER);
+        self.turned_away.tick(now);
         let late = self.clients.iter().filter(|(_, client)| now >= client.deadline).map(|(id, _)| *id);
         for id in late.collect::<Vec<_>>() {
             self.too_late(id);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::unfinished::Holding;
 use crate::admission::{Permit, Refusal};
 use crate::config::Takeover;
 use crate::media::{StreamName, StreamNameError};
@@ -46,6 +47,7 @@ pub(super) struct Connection {
     permit: Permit,
     /// What has come while a PROXY header may still be there.
     preface: Option<Vec<u8>>,
+    holding: Holding,
     shared: Arc<Shared>,
     started: Instant,
     publications: u64,
@@ -72,6 +74,8 @@ enum End {
     Idle(Duration),
     Refused(String),
     Replaced,
+    /// It held so many bytes in unfinished messages.
+    OutOfMemory(usize),
     Shutdown,
 }
 
@@ -80,7 +84,8 @@ impl Connection {
         let now = Instant::now();
         let preface = shared.proxies.trusts(peer.ip()).then(Vec::new);
         let activity = Activity::None { since: now };
-        Self { socket, peer, permit, preface, shared, started: now, publications: 0, activity }
+        let holding = Holding::new(&shared.unfinished);
+        Self { socket, peer, permit, preface, holding, shared, started: now, publications: 0, activity }
     }
 
     /// Serves the connection to its end.
@@ -257,6 +262,10 @@ impl Connection {
             session.close("The server is shutting down.");
             return Err(End::Shutdown);
         }
+        if !self.holding.set(session.unfinished_bytes(), now) {
+            session.close("Memory is short, and a message of this connection takes too long to come.");
+            return Err(End::OutOfMemory(session.unfinished_bytes()));
+        }
         let timeouts = &self.shared.timeouts;
         match &mut self.activity {
             Activity::None { since } => {
@@ -400,6 +409,9 @@ impl fmt::Display for End {
             Self::Idle(time) => write!(f, "nothing received for {} s", time.as_secs()),
             Self::Refused(why) => f.write_str(why),
             Self::Replaced => f.write_str("another publisher took over"),
+            Self::OutOfMemory(bytes) => {
+                write!(f, "unfinished messages of {bytes} bytes while all connections together hold too much")
+            }
             Self::Shutdown => f.write_str("server shutdown"),
         }
     }

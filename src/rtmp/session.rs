@@ -175,6 +175,11 @@ impl Session {
         std::mem::take(self.replies.output_mut())
     }
 
+    /// Bytes of messages that have begun and not ended: what the session holds for the peer.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.reader.unfinished_bytes()
+    }
+
     /// Whether the handshake is over and the client has connected.
     pub fn is_connected(&self) -> bool {
         self.stage != Stage::Greeting

@@ -147,6 +147,21 @@ impl Client {
         self.deadline = Instant::now() + ANSWER_PATIENCE;
     }
 
+    /// How many bytes of its answer it has not taken.
+    pub(super) fn unsent(&self) -> usize {
+        match &self.state {
+            State::Answering(answer, sent) => answer.len() - sent,
+            _ => 0,
+        }
+    }
+
+    /// A word to one who must go at once, unless he is being told something else.
+    pub(super) fn say_last(mut self, answer: &[u8]) {
+        if let (Some(Connection { socket, .. }), State::Receiving(_)) = (&mut self.connection, &self.state) {
+            let _may_be_lost = send(socket, answer, &mut 0);
+        }
+    }
+
     /// Gives the socket out of hand, to be parked. The poll no longer looks at it.
     pub(super) fn park(&mut self, registry: &Registry) -> Option<ClientSocket> {
         let Connection { mut socket, permit } = self.connection.take()?;

@@ -156,6 +156,11 @@ impl ChunkReader {
         self.limits = limits;
     }
 
+    /// Bytes of messages that have begun and not ended.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.partial_bytes
+    }
+
     /// Takes bytes off the front of `input` up to the end of the next message, and gives that message;
     /// `None` if the input ends before it does.
     ///

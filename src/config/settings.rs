@@ -1,0 +1,143 @@
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{Config, Takeover};
+
+/// One setting that has a name.
+pub struct Setting {
+    /// Its name, as in `--name`.
+    pub name: &'static str,
+    /// What its value is called in the help.
+    pub value: &'static str,
+    /// What it does, with its default.
+    pub help: &'static str,
+    pub(super) apply: fn(&mut Config, &str) -> Result<(), &'static str>,
+}
+
+/// All settings that have a name, in the order of the help.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "rtmp",
+        value: "HOST:PORT",
+        help: "where publishers connect; port 0 takes any free one [default: [::]:1935, IPv6 and IPv4]",
+        apply: |config, text| address(text).map(|address| config.rtmp = address),
+    },
+    Setting {
+        name: "http",
+        value: "HOST:PORT",
+        help: "where viewers and pages connect [default: [::]:8090, IPv6 and IPv4]",
+        apply: |config, text| address(text).map(|address| config.http = address),
+    },
+    Setting {
+        name: "wait",
+        value: "SECONDS",
+        help: "how long a viewer waits for a stream that is not live, 0 to 60 [default: 10]",
+        apply: |config, text| {
+            number(text, 0, 60, "a number from 0 to 60").map(|s| config.wait = Duration::from_secs(s))
+        },
+    },
+    Setting {
+        name: "takeover",
+        value: "POLICY",
+        help: "a second publisher of a live stream: reject, takeover, or if-silent for 3 s [default: if-silent]",
+        apply: |config, text| {
+            config.takeover = match text {
+                "reject" => Takeover::Reject,
+                "takeover" => Takeover::Takeover,
+                "if-silent" => Takeover::IfSilent,
+                _ => return Err("reject, takeover or if-silent"),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "merge",
+        value: "MILLISECONDS",
+        help: "send video in pieces this long, 40 to 500, which costs delay and saves CPU; 0 sends each frame at once [default: 0]",
+        apply: |config, text| {
+            let millis = number(text, 0, 500, "0, or a number from 40 to 500")?;
+            if (1..40).contains(&millis) {
+                return Err("0, or a number from 40 to 500");
+            }
+            config.merge = Duration::from_millis(millis);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "workers",
+        value: "COUNT",
+        help: "threads that share the viewers, 1 to 64 [default: one per core]",
+        apply: |config, text| {
+            number(text, 1, 64, "a number from 1 to 64").map(|count| config.workers = count as usize)
+        },
+    },
+    Setting {
+        name: "max-connections",
+        value: "COUNT",
+        help: "most HTTP connections, viewers among them [default: 20000, or what the descriptor limit allows]",
+        apply: |config, text| {
+            number(text, 1, 1_000_000, "a number from 1 to 1000000")
+                .map(|count| config.limits.http_connections = count as usize)
+        },
+    },
+    Setting {
+        name: "max-connections-per-address",
+        value: "COUNT",
+        help: "most HTTP connections from one address, loopback excepted; 0 means no limit [default: 256]",
+        apply: |config, text| {
+            number(text, 0, 1_000_000, "a number from 0 to 1000000")
+                .map(|count| config.limits.http_connections_per_address = count as usize)
+        },
+    },
+    Setting {
+        name: "max-publishers",
+        value: "COUNT",
+        help: "most RTMP connections [default: 1000, or what the descriptor limit allows]",
+        apply: |config, text| {
+            number(text, 1, 100_000, "a number from 1 to 100000")
+                .map(|count| config.limits.rtmp_connections = count as usize)
+        },
+    },
+    Setting {
+        name: "trusted-proxy",
+        value: "NETWORK,...",
+        help: "proxies that are believed when they name their clients, by X-Forwarded-For or the PROXY protocol: addresses or networks such as 10.0.0.0/8; may be repeated [default: none]",
+        apply: |config, text| networks(text).map(|networks| config.trusted_proxies.extend(networks)),
+    },
+    Setting {
+        name: "cors",
+        value: "on|off",
+        help: "whether pages of other sites may play the streams [default: on]",
+        apply: |config, text| {
+            config.cors = match text {
+                "on" => true,
+                "off" => false,
+                _ => return Err("on or off"),
+            };
+            Ok(())
+        },
+    },
+];
+
+fn number(text: &str, min: u64, max: u64, expected: &'static str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or(expected)
+}
+
+/// Addresses and networks, separated by commas.
+fn networks(text: &str) -> Result<Vec<IpNet>, &'static str> {
+    let expected = "addresses or networks such as 127.0.0.1,10.0.0.0/8,fd00::/8";
+    let network = |entry: &str| entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
+    text.split(',').map(|entry| network(entry.trim()).map_err(|_| expected)).collect()
+}
+
+/// `HOST:PORT`, or `:PORT` for every address of the machine.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let expected = "an address such as 0.0.0.0:1935, [::]:1935 or localhost:1935";
+    if let Some(port) = text.strip_prefix(':') {
+        let port: u16 = port.parse().map_err(|_| expected)?;
+        return Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    }
+    text.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or(expected)
+}
