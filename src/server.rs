@@ -89,7 +89,8 @@ impl Server {
         if descriptors < MIN_DESCRIPTORS {
             return Err(Error::Descriptors { limit: descriptors, needed: MIN_DESCRIPTORS });
         }
-        config.limits = fit(config.limits, descriptors);
+        let wanted = config.limits.clone();
+        config.limits = config.limits.within(descriptors);
         let bind = |protocol, address| {
             let failed = |source| Error::Bind { protocol, address, source };
             let listener = Listener::bind(address).map_err(failed)?;
@@ -106,6 +107,7 @@ impl Server {
         let web = Http::start(http_listener, rtmp, &config, Arc::clone(&registry), Arc::clone(&delivery))?;
         let ingest = Ingest::start(rtmp_listener, Arc::clone(&registry), &config, http.port())
             .map_err(Error::start("the RTMP listener"))?;
+        log_room(&wanted, &config.limits, descriptors);
         let running = Some(Running { ingest, web, delivery });
         Ok(ServerHandle { rtmp, http, registry, running })
     }
@@ -187,23 +189,20 @@ pub(crate) fn stream_settings(config: &Config) -> StreamSettings {
     }
 }
 
-/// Fits the caps on connections to what may be open, and says what room there is.
-fn fit(wanted: Limits, descriptors: usize) -> Limits {
-    let limits = wanted.clone().within(descriptors);
-    let Limits { http_connections: http, rtmp_connections: rtmp, .. } = limits;
-    if http < wanted.http_connections || rtmp < wanted.rtmp_connections {
+/// Says how much room there is, and what to do if that is much less than was asked for.
+fn log_room(wanted: &Limits, limits: &Limits, descriptors: usize) {
+    let (http, rtmp, memory) = (limits.http_connections, limits.rtmp_connections, limits.memory() >> 20);
+    if http < wanted.http_connections / 2 || rtmp < wanted.rtmp_connections / 2 {
         log::warn!(
-            "the limit of {descriptors} open files lowers the caps on connections from {} HTTP and {} RTMP to {http} \
-             and {rtmp}; raise it with ulimit -n, or LimitNOFILE= in a systemd unit",
+            "at most {descriptors} open files leave no room for {} HTTP and {} RTMP connections; \
+             raise the limit with ulimit -n, or LimitNOFILE= in a systemd unit",
             wanted.http_connections,
             wanted.rtmp_connections
         );
     }
     log::info!(
-        "room for {http} HTTP and {rtmp} RTMP connections, with at most {descriptors} open files and about {} MiB of memory",
-        limits.memory() >> 20
+        "room for {http} HTTP and {rtmp} RTMP connections within {descriptors} open files, and {memory} MiB of memory at the most"
     );
-    limits
 }
 
 /// How many descriptors this process may have open.
