@@ -1,23 +1,24 @@
 //! How rtmpd delivers to many viewers, against the floor in the same run: see `--help`.
 #![allow(unreachable_pub)] // The modules are this program's own.
 
+mod crowd;
 mod floor;
+mod load;
 mod options;
-mod process;
 mod report;
-mod viewers;
-mod wire;
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use options::{Options, Subject};
-use process::{Measured, Usage};
-use report::Figures;
-use viewers::{Seen, Target};
-use wire::{Epoch, Publisher, Rtmp, Tags};
+use crowd::{Target, Times};
+use load::frames::Epoch;
+use load::process::{Measured, Usage};
+use load::publisher::{Publisher, Tags};
+use load::rtmp::Rtmp;
+use options::{Options, PlayUrl, Server, Subject};
+use report::Mark;
 
 /// From the last join to the begin of the measured time.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -27,121 +28,93 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == floor::ARGUMENT) {
-        return exit(floor::run());
+        return load::run(Ok(Some(())), |()| floor::run().map(|()| ExitCode::SUCCESS));
     }
-    match Options::parse() {
-        Ok(Some(options)) => exit(measure(&options)),
-        Ok(None) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fanout: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn exit(result: io::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fanout: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    load::run(Options::parse(), measure)
 }
 
 /// Each subject in turn, as often as asked, so that a machine whose speed drifts treats all alike.
-fn measure(options: &Options) -> io::Result<()> {
-    raise_descriptor_limit();
+fn measure(options: &Options) -> io::Result<ExitCode> {
+    load::raise_descriptor_limit();
     let mut report = report::Report::new(options);
     for run in 1..=options.runs {
-        for subject in &options.subjects {
+        for (index, subject) in options.subjects.iter().enumerate() {
             eprintln!("run {run} of {}: {subject}", options.runs);
-            report.add(subject, figures(subject, options)?);
+            // No two runs share a name: what a server keeps of an old stream is not for the next one's viewers.
+            let names: Vec<_> =
+                (0..options.streams).map(|stream| format!("run{run}-{index}-{stream}")).collect();
+            report.add(index, Scene::set(subject, options, &names)?.play(subject, options)?);
         }
     }
-    report.print()
+    report.print()?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn raise_descriptor_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        eprintln!("fanout: cannot raise the limit on open descriptors: {error}");
-    }
-}
-
-fn figures(subject: &Subject, options: &Options) -> io::Result<Figures> {
-    let epoch = Epoch::start();
-    let path = |stream: usize| format!("stream{stream}");
-    let (process, publishers, target) = match subject {
-        Subject::Floor => {
-            let (process, publish, play) =
-                Measured::start(Command::new(std::env::current_exe()?).arg(floor::ARGUMENT))?;
-            let tags = Tags(TcpStream::connect(publish)?);
-            let publishers = vec![Publisher::start(tags, options.shape, epoch)];
-            (process, publishers, Target { address: play, paths: None })
-        }
-        Subject::Rtmpd { flags } => {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpd"));
-            command
-                .args(["--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-                .args(flags)
-                .env("RUST_LOG", "warn");
-            let (process, publish, play) = Measured::start(&mut command)?;
-            let (publishers, paths) = publish_all(options, publish, epoch, path)?;
-            (process, publishers, Target { address: play, paths: Some(paths) })
-        }
-        Subject::Other { http, rtmp, pid } => {
-            let (publishers, paths) = publish_all(options, *rtmp, epoch, path)?;
-            (Measured::running(*pid), publishers, Target { address: *http, paths: Some(paths) })
-        }
-    };
-    // A stream is joined in its middle, with a GOP cache to be sent.
-    std::thread::sleep(Duration::from_millis(1500));
-    let figures = watch(&process, &target, options, epoch);
-    for publisher in publishers {
-        publisher.stop()?;
-    }
-    figures
-}
-
-fn publish_all(
-    options: &Options,
-    server: std::net::SocketAddr,
+/// A server with publishers, ready for viewers.
+struct Scene {
+    process: Measured,
+    publishers: Publishers,
+    target: Target,
     epoch: Epoch,
-    path: impl Fn(usize) -> String,
-) -> io::Result<(Vec<Publisher>, Vec<String>)> {
-    let names: Vec<_> = (0..options.streams).map(path).collect();
-    let publishers: io::Result<Vec<_>> = names
-        .iter()
-        .map(|name| Ok(Publisher::start(Rtmp::publish(server, "live", name, 4096)?, options.shape, epoch)))
-        .collect();
-    Ok((publishers?, names.iter().map(|name| format!("/live/{name}.flv")).collect()))
 }
 
-fn watch(process: &Measured, target: &Target, options: &Options, epoch: Epoch) -> io::Result<Figures> {
-    let idle = process.usage()?;
-    let time = Duration::from_secs(options.seconds).max(SETTLED.saturating_sub(WARM_UP));
-    let (mut begin, mut end): (Option<Usage>, Option<Usage>) = (None, None);
-    let mut failed = None;
-    let mut take = |slot: &mut Option<Usage>| match process.usage() {
-        Ok(usage) => *slot = Some(usage),
-        Err(error) => failed = Some(error),
-    };
-    let seen: Seen = {
-        let take = std::cell::RefCell::new(&mut take);
-        viewers::run(
-            target,
-            options.crowd,
-            epoch,
-            time,
-            WARM_UP,
-            || (take.borrow_mut())(&mut begin),
-            || (take.borrow_mut())(&mut end),
-        )?
-    };
-    match (begin, end, failed) {
-        (Some(begin), Some(end), None) => {
-            Ok(Figures::new(&seen, options.crowd.viewers, time, idle, begin, end))
-        }
-        (_, _, error) => Err(error.unwrap_or_else(|| io::Error::other("the measured process is gone"))),
+enum Publishers {
+    Floor(Publisher<Tags>),
+    Rtmp(Vec<Publisher<Rtmp>>),
+}
+
+impl Scene {
+    fn set(subject: &Subject, options: &Options, names: &[String]) -> io::Result<Self> {
+        let epoch = Epoch::start();
+        let (process, rtmp, http) = match &subject.server {
+            Server::Floor => {
+                let mut command = Command::new(std::env::current_exe()?);
+                let (process, publish, play) = Measured::start(command.arg(floor::ARGUMENT))?;
+                let tags = Tags(TcpStream::connect(publish)?);
+                let publishers = Publishers::Floor(Publisher::start(tags, options.shape, epoch, 0));
+                return Ok(Self { process, publishers, target: Target { address: play, paths: None }, epoch });
+            }
+            Server::Rtmpd { flags } => {
+                let (process, rtmp, http) = Measured::rtmpd(flags)?;
+                (process, rtmp, PlayUrl::at(http))
+            }
+            Server::Other { http, rtmp, pid } => (Measured::running(*pid), *rtmp, http.clone()),
+        };
+        let publishers = Publishers::Rtmp(publish(options, rtmp, names, epoch)?);
+        let paths = names.iter().map(|name| http.path_of(name)).collect();
+        Ok(Self { process, publishers, target: Target { address: http.address, paths: Some(paths) }, epoch })
     }
+
+    fn play(self, subject: &Subject, options: &Options) -> io::Result<Vec<f64>> {
+        // A stream is joined in its middle, with a GOP cache to be sent.
+        std::thread::sleep(Duration::from_millis(1500));
+        let idle = self.process.usage()?;
+        let measured = Duration::from_secs(options.seconds).max(SETTLED.saturating_sub(WARM_UP));
+        let times = Times { warm_up: WARM_UP, measured };
+        let mark = || -> io::Result<Mark> {
+            let (generator, viewers_thread) = (Usage::of_this_process()?, Usage::of_this_thread()?);
+            Ok(Mark { server: self.process.usage()?, generator, viewers_thread })
+        };
+        let crowd = options.crowd(subject);
+        let (seen, begin, end) = crowd::run(&self.target, crowd, self.epoch, times, mark)?;
+        match self.publishers {
+            Publishers::Floor(publisher) => publisher.stop().map(drop)?,
+            Publishers::Rtmp(publishers) => {
+                publishers.into_iter().try_for_each(|publisher| publisher.stop().map(drop))?;
+            }
+        }
+        Ok(report::figures(&seen, options.viewers, measured, idle, (&begin, &end)))
+    }
+}
+
+fn publish(
+    options: &Options,
+    server: SocketAddr,
+    names: &[String],
+    epoch: Epoch,
+) -> io::Result<Vec<Publisher<Rtmp>>> {
+    let publishers = names
+        .iter()
+        .map(|name| Ok(Publisher::start(Rtmp::publish(server, "live", name, 4096)?, options.shape, epoch, 0)));
+    publishers.collect()
 }

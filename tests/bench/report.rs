@@ -1,154 +1,176 @@
-//! Figures, their medians over the runs, and the table.
+//! The figures of the fan-out benchmark.
 
 use std::io;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::options::{Options, Subject};
-use crate::process::Usage;
-use crate::viewers::Seen;
+use crate::crowd::{Misbehaving, Seen};
+use crate::load::process::Usage;
+use crate::load::table::{self, Column, Row, quantile_millis};
+use crate::options::{Options, Server, Subject};
 
-/// What one run gave: figures in the order of [`COLUMNS`].
-pub struct Figures([f64; COLUMNS.len()]);
-
-/// Name, unit and digits of each figure.
-const COLUMNS: [(&str, &str, usize); 12] = [
-    ("playing", "viewers", 0),
-    ("lost", "viewers", 0),
-    ("missing", "frames", 0),
-    ("cpu", "us/viewer/s", 1),
-    ("p50", "ms", 2),
-    ("p99", "ms", 2),
-    ("max", "ms", 2),
-    ("first_p50", "ms", 1),
-    ("first_max", "ms", 1),
-    ("memory", "KB/viewer", 2),
-    ("threads", "", 0),
-    ("megabytes", "MB resident", 1),
+const COLUMNS: [Column; 23] = [
+    Column("playing", "viewers", 0),
+    Column("lost", "viewers", 0),
+    Column("missing", "frames", 0),
+    Column("cpu", "us/viewer/s", 1),
+    Column("p50", "ms", 2),
+    Column("p99", "ms", 2),
+    Column("max", "ms", 2),
+    Column("first_p50", "ms", 1),
+    Column("first_max", "ms", 1),
+    Column("memory", "KB/viewer", 2),
+    Column("threads", "", 0),
+    Column("megabytes", "MB resident", 1),
+    Column("peak", "MB resident", 1),
+    Column("corrupt", "viewers", 0),
+    Column("torn", "gaps", 0),
+    Column("given_up", "stalled, slow", 0),
+    Column("gaps", "stalled, slow", 0),
+    Column("generator_cpu", "cores", 2),
+    Column("generator_busy", "of 1", 2),
+    Column("cpu_ratio", "to floor", 2),
+    Column("cpu_to_plain", "to none stalled", 2),
+    Column("p50_to_plain", "to none stalled", 2),
+    Column("p99_to_plain", "to none stalled", 2),
 ];
 
-/// The columns that are given as ratios to the floor's.
-const RATIOS: [&str; 1] = ["cpu"];
+/// How busy the thread of the viewers may be before its own speed is what is measured.
+const BUSY: f64 = 0.9;
 
-impl Figures {
-    pub fn new(seen: &Seen, viewers: usize, time: Duration, idle: Usage, begin: Usage, end: Usage) -> Self {
-        let mut latencies = seen.latencies.clone();
-        let mut first = seen.first_keyframes.clone();
-        latencies.sort_unstable();
-        first.sort_unstable();
-        let millis = |sorted: &[u32], quantile: f64| {
-            let index = (sorted.len().saturating_sub(1) as f64 * quantile).round() as usize;
-            sorted.get(index).map_or(f64::NAN, |micros| f64::from(*micros) / 1000.0)
-        };
-        // Stalled viewers have been joined, too, and cost what they cost.
-        let per_viewer = |amount: f64| amount / (viewers - seen.lost).max(1) as f64;
-        let memory = end.resident_bytes.saturating_sub(idle.resident_bytes) as f64;
-        Self([
-            seen.playing as f64,
-            seen.lost as f64,
-            seen.missing as f64,
-            per_viewer((end.cpu_seconds - begin.cpu_seconds) / time.as_secs_f64() * 1e6),
-            millis(&latencies, 0.5),
-            millis(&latencies, 0.99),
-            millis(&latencies, 1.0),
-            millis(&first, 0.5),
-            millis(&first, 1.0),
-            per_viewer(memory / 1024.0),
-            end.threads as f64,
-            end.resident_bytes as f64 / 1e6,
-        ])
-    }
+const CPU: usize = 3;
+const P50: usize = 4;
+const P99: usize = 5;
+const TORN: usize = 14;
+const GIVEN_UP: usize = 15;
+const GAPS: usize = 16;
+const BUSY_COLUMN: usize = 18;
+
+/// What had been used at one moment.
+pub struct Mark {
+    pub server: Usage,
+    pub generator: Usage,
+    pub viewers_thread: Usage,
+}
+
+/// The figures of one run in the order of the columns, but for the ratios.
+pub fn figures(
+    seen: &Seen,
+    viewers: usize,
+    time: Duration,
+    idle: Usage,
+    (begin, end): (&Mark, &Mark),
+) -> Vec<f64> {
+    let mut latencies = seen.latencies.clone();
+    let mut first = seen.first_keyframes.clone();
+    latencies.sort_unstable();
+    first.sort_unstable();
+    let cores = |begin: Usage, end: Usage| (end.cpu_seconds - begin.cpu_seconds) / time.as_secs_f64();
+    let well_behaved = (viewers - seen.misbehaving - seen.lost).max(1) as f64;
+    let served = (viewers - seen.lost).max(1) as f64;
+    let memory = end.server.resident_bytes.saturating_sub(idle.resident_bytes) as f64;
+    vec![
+        seen.playing as f64,
+        seen.lost as f64,
+        seen.keen.missing as f64,
+        cores(begin.server, end.server) * 1e6 / well_behaved,
+        quantile_millis(&latencies, 0.5),
+        quantile_millis(&latencies, 0.99),
+        quantile_millis(&latencies, 1.0),
+        quantile_millis(&first, 0.5),
+        quantile_millis(&first, 1.0),
+        memory / 1024.0 / served,
+        end.server.threads as f64,
+        end.server.resident_bytes as f64 / 1e6,
+        end.server.peak_bytes as f64 / 1e6,
+        seen.corrupt as f64,
+        (seen.keen.torn + seen.others.torn) as f64,
+        seen.given_up as f64,
+        seen.others.gaps as f64,
+        cores(begin.generator, end.generator),
+        cores(begin.viewers_thread, end.viewers_thread),
+    ]
 }
 
 /// All runs of all subjects.
 pub struct Report<'a> {
     options: &'a Options,
-    runs: Vec<(Subject, Vec<Figures>)>,
+    runs: Vec<Vec<Vec<f64>>>,
 }
 
 impl<'a> Report<'a> {
     pub fn new(options: &'a Options) -> Self {
-        Self { options, runs: options.subjects.iter().map(|subject| (subject.clone(), Vec::new())).collect() }
+        Self { options, runs: vec![Vec::new(); options.subjects.len()] }
     }
 
-    pub fn add(&mut self, subject: &Subject, figures: Figures) {
-        if let Some((_, runs)) = self.runs.iter_mut().find(|(known, _)| known == subject) {
-            runs.push(figures);
-        }
+    /// Adds a run of the subject with this index.
+    pub fn add(&mut self, subject: usize, figures: Vec<f64>) {
+        self.runs[subject].push(figures);
     }
 
     pub fn print(&self) -> io::Result<()> {
-        let rows: Vec<_> =
-            self.runs.iter().map(|(subject, runs)| (subject.to_string(), medians(runs))).collect();
-        let floor =
-            self.runs.iter().position(|(subject, _)| *subject == Subject::Floor).map(|index| rows[index].1);
-        if !self.options.json {
-            self.print_table(&rows, floor);
+        let rows = self.rows();
+        let options = self.options;
+        if !options.json {
+            println!(
+                "{} viewers, {} stream(s) of {} bit/s with {} frames/s, {} s, medians of {} run(s)\n",
+                options.viewers,
+                options.streams,
+                options.shape.bits_per_second,
+                options.shape.frames_per_second,
+                options.seconds,
+                options.runs
+            );
+            table::print(&COLUMNS, &rows);
         }
-        println!("{}", serde_json::to_string(&self.as_json(&rows, floor)).map_err(io::Error::other)?);
+        for row in rows.iter().filter(|row| row.figures[BUSY_COLUMN] > BUSY) {
+            eprintln!("{}: the thread that plays the viewers had no time to spare; use fewer viewers", row.who);
+        }
+        let json = json!({
+            "viewers": options.viewers, "streams": options.streams, "seconds": options.seconds,
+            "runs": options.runs, "bitrate": options.shape.bits_per_second,
+            "subjects": table::as_json(&COLUMNS, &rows),
+        });
+        println!("{}", serde_json::to_string(&json).map_err(io::Error::other)?);
         Ok(())
     }
 
-    fn print_table(&self, rows: &[(String, [f64; COLUMNS.len()])], floor: Option<[f64; COLUMNS.len()]>) {
-        let shape = self.options.shape;
-        println!(
-            "{} viewers, {} stream(s) of {} bit/s with {} frames/s, {} s, medians of {} run(s)\n",
-            self.options.crowd.viewers,
-            self.options.streams,
-            shape.bits_per_second,
-            shape.frames_per_second,
-            self.options.seconds,
-            self.options.runs
-        );
-        let names: Vec<_> = COLUMNS.iter().map(|(name, _, _)| *name).collect();
-        let units: Vec<_> = COLUMNS.iter().map(|(_, unit, _)| *unit).collect();
-        println!("| who | {} | cpu/floor |\n|---|{}---|", names.join(" | "), "---|".repeat(COLUMNS.len()));
-        println!("| | {} | |", units.join(" | "));
-        for (subject, figures) in rows {
-            let cells: Vec<_> = figures
-                .iter()
-                .zip(COLUMNS)
-                .map(|(figure, (_, _, digits))| format!("{figure:.digits$}"))
-                .collect();
-            let ratio = floor.map_or_else(String::new, |floor| format!("{:.2}", figures[CPU] / floor[CPU]));
-            println!("| {subject} | {} | {ratio} |", cells.join(" | "));
-        }
-        println!();
-    }
-
-    fn as_json(&self, rows: &[(String, [f64; COLUMNS.len()])], floor: Option<[f64; COLUMNS.len()]>) -> Value {
-        let subjects: Map<String, Value> = rows
+    fn rows(&self) -> Vec<Row> {
+        let subjects = &self.options.subjects;
+        let medians = subjects.iter().zip(&self.runs);
+        let mut rows: Vec<_> =
+            medians.map(|(subject, runs)| Row::of_medians(subject.to_string(), runs)).collect();
+        let floor = subjects.iter().position(|subject| subject.server == Server::Floor);
+        let ratios: Vec<_> = subjects
             .iter()
-            .map(|(subject, figures)| {
-                let mut object: Map<String, Value> = COLUMNS
-                    .iter()
-                    .zip(figures)
-                    .map(|((name, _, _), figure)| ((*name).to_owned(), json!(figure)))
-                    .collect();
-                for name in RATIOS {
-                    if let (Some(floor), Some(at)) = (floor, COLUMNS.iter().position(|column| column.0 == name))
-                    {
-                        object.insert(format!("{name}_ratio"), json!(figures[at] / floor[at]));
-                    }
-                }
-                (subject.clone(), Value::Object(object))
+            .enumerate()
+            .map(|(index, subject)| {
+                let to = |base: Option<usize>, column: usize| {
+                    base.map_or(f64::NAN, |base| rows[index].figures[column] / rows[base].figures[column])
+                };
+                let plain = self.plain(subject);
+                [to(floor, CPU), to(plain, CPU), to(plain, P50), to(plain, P99)]
             })
             .collect();
-        let options = self.options;
-        json!({
-            "viewers": options.crowd.viewers, "streams": options.streams, "seconds": options.seconds,
-            "runs": options.runs, "bitrate": options.shape.bits_per_second, "subjects": subjects,
-        })
+        for ((row, ratios), subject) in rows.iter_mut().zip(ratios).zip(subjects) {
+            row.figures.extend(ratios);
+            if subject.server == Server::Floor {
+                // It sends whatever comes next, which is seldom a keyframe.
+                row.figures[TORN] = f64::NAN;
+            }
+            if subject.misbehaving == Misbehaving::default() {
+                row.figures[GIVEN_UP] = f64::NAN;
+                row.figures[GAPS] = f64::NAN;
+            }
+        }
+        rows
     }
-}
 
-const CPU: usize = 3;
-
-fn medians(runs: &[Figures]) -> [f64; COLUMNS.len()] {
-    std::array::from_fn(|column| {
-        let mut values: Vec<_> = runs.iter().map(|run| run.0[column]).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    })
+    /// The same server with nobody misbehaving, if that is not what it is itself.
+    fn plain(&self, subject: &Subject) -> Option<usize> {
+        let plain = Subject { server: subject.server.clone(), misbehaving: Misbehaving::default() };
+        let is_plain = *subject == plain;
+        self.options.subjects.iter().position(|other| !is_plain && *other == plain)
+    }
 }

@@ -1,0 +1,120 @@
+//! A viewer that never blocks, and checks every tag that it gets.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::order::Order;
+use super::response::{Arrival, Progress, Response};
+
+/// A viewer's connection, its request, and what has come of it.
+pub struct Viewer {
+    socket: TcpStream,
+    request: Vec<u8>,
+    response: Response,
+    pub order: Order,
+    pub connected: Instant,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum State {
+    Playing,
+    /// The server has ended the response in good order.
+    Ended,
+    /// The response was refused, or cut off.
+    Lost(&'static str),
+    /// The response made no sense.
+    Corrupt(&'static str),
+}
+
+impl Viewer {
+    /// Connects, and asks for `path` once it can; `None` says that tags come without being asked for.
+    pub fn join(
+        address: SocketAddr,
+        path: Option<&str>,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
+        let mut socket = TcpStream::connect(address)?;
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        let request =
+            path.map(|path| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench\r\n\r\n"));
+        let response = if request.is_some() { Response::new() } else { Response::of_tags() };
+        Ok(Self {
+            socket,
+            request: request.unwrap_or_default().into_bytes(),
+            response,
+            order: Order::new(),
+            connected: Instant::now(),
+            state: State::Playing,
+        })
+    }
+
+    /// Does what an event is good for. Reads all there is.
+    pub fn on_event(&mut self, event: &Event, buffer: &mut [u8], on_frame: impl FnMut(&Arrival)) {
+        if event.is_writable() && !self.request.is_empty() {
+            self.ask();
+        }
+        self.read_all(buffer, event.is_read_closed() || event.is_error(), on_frame);
+    }
+
+    /// No more events.
+    pub fn turn_away(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.socket)
+    }
+
+    fn ask(&mut self) {
+        match self.socket.write(&self.request) {
+            Ok(count) => drop(self.request.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.state = State::Lost("cannot ask"),
+        }
+    }
+
+    /// Reads until there is no more. A read that does not fill the buffer has emptied the socket, unless the end is
+    /// behind it.
+    pub fn read_all(&mut self, buffer: &mut [u8], to_the_end: bool, mut on_frame: impl FnMut(&Arrival)) {
+        while self.state == State::Playing {
+            let count = self.read_once(buffer, &mut on_frame);
+            if count == 0 || (count < buffer.len() && !to_the_end) {
+                return;
+            }
+        }
+    }
+
+    /// Reads at most once, and at most what the buffer has room for; says how much it was.
+    pub fn read_once(&mut self, buffer: &mut [u8], mut on_frame: impl FnMut(&Arrival)) -> usize {
+        match self.socket.read(buffer) {
+            Ok(0) => {
+                self.state = if self.response.may_end() { State::Ended } else { State::Lost("cut off") };
+                0
+            }
+            Ok(count) => {
+                let order = &mut self.order;
+                self.response.take(&buffer[..count], |frame| {
+                    if order.follow(&frame) {
+                        on_frame(&frame);
+                    }
+                });
+                self.state = match self.response.progress() {
+                    Progress::Open => State::Playing,
+                    Progress::Ended => State::Ended,
+                    Progress::Refused => State::Lost("refused"),
+                    Progress::Broken(why) => State::Corrupt(why),
+                };
+                count
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(_) => {
+                self.state = State::Lost("reset");
+                0
+            }
+        }
+    }
+}
