@@ -1,5 +1,6 @@
 //! Many viewers of a fixed number in one event loop.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ pub struct Misbehaving {
     pub slow_percent: usize,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 enum Habit {
     Keen,
     Slow,
@@ -137,8 +138,10 @@ impl Run<'_> {
     fn join(&mut self) -> io::Result<()> {
         let index = self.viewers.len();
         let path = self.target.paths.as_ref().map(|paths| &paths[index % paths.len()][..]);
-        let viewer = Viewer::join(self.target.address, path, self.poll.registry(), Token(index))?;
-        self.viewers.push((viewer, self.crowd.habit(index)));
+        let habit = self.crowd.habit(index);
+        let place = (self.poll.registry(), Token(index));
+        let viewer = Viewer::join(self.target.address, path, habit != Habit::Keen, place)?;
+        self.viewers.push((viewer, habit));
         Ok(())
     }
 
@@ -207,21 +210,25 @@ impl Run<'_> {
 
     fn count(mut self) -> Seen {
         let seen = &mut self.seen;
+        let mut ends: BTreeMap<String, usize> = BTreeMap::new();
         for (viewer, habit) in &self.viewers {
             let keen = *habit == Habit::Keen;
             if keen { &mut seen.keen } else { &mut seen.others }.add(&viewer.order.counts);
             seen.misbehaving += usize::from(!keen);
+            if viewer.state != State::Playing {
+                *ends.entry(format!("{habit:?} viewer: {:?}", viewer.state)).or_default() += 1;
+            }
             match viewer.state {
-                State::Corrupt(why) => {
-                    eprintln!("corrupt: {why}");
-                    seen.corrupt += 1;
-                }
+                State::Corrupt(_) => seen.corrupt += 1,
                 _ if viewer.order.counts.disordered > 0 => seen.corrupt += 1,
                 State::Playing if keen => seen.playing += usize::from(viewer.order.has_begun()),
                 State::Playing => {}
-                State::Ended | State::Lost(_) if keen => seen.lost += 1,
-                State::Ended | State::Lost(_) => seen.given_up += 1,
+                _ if keen => seen.lost += 1,
+                _ => seen.given_up += 1,
             }
+        }
+        for (end, count) in ends {
+            eprintln!("{end}: {count} times");
         }
         self.seen
     }

@@ -80,6 +80,22 @@ impl Frames {
         Self { shape, videos: 0, audios: 0 }
     }
 
+    /// The next one: there always is one.
+    pub fn following(&mut self) -> Frame {
+        let video_time = u64::from(self.videos) * 1000 / u64::from(self.shape.frames_per_second);
+        let audio_time = (f64::from(self.audios) * 1000.0 / AUDIO_RATE) as u64;
+        if audio_time < video_time {
+            self.audios += 1;
+            let payload = filled(&[0xAF, 1], AUDIO_LENGTH);
+            return Frame { kind: PacketKind::Audio, timestamp: audio_time as u32, payload };
+        }
+        let keyframe = self.videos.is_multiple_of(self.shape.gop);
+        self.videos += 1;
+        let head = [if keyframe { 0x17 } else { 0x27 }, 1, 0, 0, 0];
+        let payload = filled(&head, self.video_length(keyframe));
+        Frame { kind: PacketKind::Video, timestamp: video_time as u32, payload }
+    }
+
     fn video_length(&self, keyframe: bool) -> usize {
         let audio = (AUDIO_RATE * AUDIO_LENGTH as f64) as u32;
         let video = (self.shape.bits_per_second / 8).saturating_sub(audio);
@@ -93,18 +109,7 @@ impl Iterator for Frames {
     type Item = Frame;
 
     fn next(&mut self) -> Option<Frame> {
-        let video_time = u64::from(self.videos) * 1000 / u64::from(self.shape.frames_per_second);
-        let audio_time = (f64::from(self.audios) * 1000.0 / AUDIO_RATE) as u64;
-        if audio_time < video_time {
-            self.audios += 1;
-            let payload = filled(&[0xAF, 1], AUDIO_LENGTH);
-            return Some(Frame { kind: PacketKind::Audio, timestamp: audio_time as u32, payload });
-        }
-        let keyframe = self.videos.is_multiple_of(self.shape.gop);
-        self.videos += 1;
-        let head = [if keyframe { 0x17 } else { 0x27 }, 1, 0, 0, 0];
-        let payload = filled(&head, self.video_length(keyframe));
-        Some(Frame { kind: PacketKind::Video, timestamp: video_time as u32, payload })
+        Some(self.following())
     }
 }
 

@@ -21,8 +21,8 @@ pub enum Progress {
     Open,
     /// The last chunk has come.
     Ended,
-    /// The answer is not 200.
-    Refused,
+    /// The answer is not 200 but this.
+    Refused(u16),
     /// Not what the sender can have meant.
     Broken(&'static str),
 }
@@ -116,8 +116,9 @@ impl Response {
             return;
         };
         let head = String::from_utf8_lossy(&self.part[..end]).to_ascii_lowercase();
-        if !head.starts_with("http/1.1 200") && !head.starts_with("http/1.0 200") {
-            self.progress = Progress::Refused;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        if status != 200 {
+            self.progress = Progress::Refused(status);
         }
         self.chunked = head.contains("transfer-encoding: chunked");
         *input = &input[end + 4 - had..];

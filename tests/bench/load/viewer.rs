@@ -7,9 +7,14 @@ use std::time::Instant;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use socket2::{Domain, Socket, Type};
 
 use super::order::Order;
 use super::response::{Arrival, Progress, Response};
+
+/// What fits a packet on Ethernet. Over loopback packets are 64 KiB, and the kernel keeps megabytes for a connection whose
+/// other end does not read, until the server can notice anything.
+const ETHERNET_SEGMENT: u32 = 1448;
 
 /// A viewer's connection, its request, and what has come of it.
 pub struct Viewer {
@@ -26,21 +31,24 @@ pub enum State {
     Playing,
     /// The server has ended the response in good order.
     Ended,
-    /// The response was refused, or cut off.
+    /// The server has answered with this status.
+    Refused(u16),
+    /// The response was cut off.
     Lost(&'static str),
     /// The response made no sense.
     Corrupt(&'static str),
 }
 
 impl Viewer {
-    /// Connects, and asks for `path` once it can; `None` says that tags come without being asked for.
+    /// Connects, and asks for `path` once it can; `None` says that tags come without being asked for. `remote` has the
+    /// kernel buffer as little for it as for a viewer in a network.
     pub fn join(
         address: SocketAddr,
         path: Option<&str>,
-        registry: &Registry,
-        token: Token,
+        remote: bool,
+        (registry, token): (&Registry, Token),
     ) -> io::Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
+        let mut socket = if remote { connect_as_in_a_network(address)? } else { TcpStream::connect(address)? };
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         let request =
             path.map(|path| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench\r\n\r\n"));
@@ -104,7 +112,7 @@ impl Viewer {
                 self.state = match self.response.progress() {
                     Progress::Open => State::Playing,
                     Progress::Ended => State::Ended,
-                    Progress::Refused => State::Lost("refused"),
+                    Progress::Refused(status) => State::Refused(status),
                     Progress::Broken(why) => State::Corrupt(why),
                 };
                 count
@@ -117,4 +125,12 @@ impl Viewer {
             }
         }
     }
+}
+
+fn connect_as_in_a_network(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_mss(ETHERNET_SEGMENT)?;
+    socket.connect(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
 }
