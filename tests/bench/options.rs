@@ -12,6 +12,7 @@ pub struct Options {
     pub subjects: Vec<Subject>,
     pub shape: Shape,
     pub viewers: usize,
+    /// Infinite if all come at once.
     pub joins_per_second: f64,
     pub streams: usize,
     pub seconds: u64,
@@ -79,7 +80,8 @@ Delivers a paced stream to many viewers and measures the server: cargo bench --b
   --fps N          video frames per second [25]
   --gop N          frames from keyframe to keyframe [50]
   --streams N      streams that the viewers are shared out to (the floor has one) [1]
-  --joins N        joins per second; 0 means all at once [0]
+  --joins N        joins per second; 0 means all at once, which servers refuse that bound the requests in progress (rtmpd
+                   at 512) [0 for up to 500 viewers, 500 for more]
   --stall PERCENT  measures each server also while so many viewers read nothing after their first keyframe; rtmpd
                    gives them up after 15 s, which --seconds 25 is long enough to see [0]
   --slow PERCENT   likewise, with viewers that read at half the stream's bit rate [0]
@@ -96,9 +98,13 @@ generator_cpu and generator_busy are the benchmark's own: its cores in use, and 
 that plays all viewers was running. Near 1, that thread is what has been measured.
 ";
 
+/// How many viewers join at once, and if there are more, how many in a second.
+const AT_ONCE: usize = 500;
+
 /// What is given on the command line, before it is put together.
 struct Given {
     options: Options,
+    joins_per_second: Option<f64>,
     misbehaving: Misbehaving,
     floor: bool,
     merges: Vec<String>,
@@ -153,7 +159,16 @@ impl Default for Given {
             json: false,
         };
         let misbehaving = Misbehaving::default();
-        Self { options, misbehaving, floor: true, merges: Vec::new(), server: None, rtmp: None, pid: None }
+        Self {
+            options,
+            joins_per_second: None,
+            misbehaving,
+            floor: true,
+            merges: Vec::new(),
+            server: None,
+            rtmp: None,
+            pid: None,
+        }
     }
 }
 
@@ -168,10 +183,7 @@ impl Given {
             "fps" => options.shape.frames_per_second = arguments.value()?.parse::<u32>()?.max(1),
             "gop" => options.shape.gop = arguments.value()?.parse::<u32>()?.max(1),
             "streams" => options.streams = arguments.value()?.parse::<usize>()?.max(1),
-            "joins" => {
-                let joins: f64 = arguments.value()?.parse()?;
-                options.joins_per_second = if joins > 0.0 { joins } else { f64::INFINITY };
-            }
+            "joins" => self.joins_per_second = Some(arguments.value()?.parse()?),
             "stall" => self.misbehaving.stalled_percent = arguments.value()?.parse()?,
             "slow" => self.misbehaving.slow_percent = arguments.value()?.parse()?,
             "merge" => self.merges.push(arguments.value()?.string()?),
@@ -202,7 +214,12 @@ impl Given {
             let misbehaving = self.misbehaving;
             subjects.extend(servers.into_iter().map(|server| Subject { server, misbehaving }));
         }
-        Ok(Options { subjects, ..self.options })
+        let joins_per_second = match self.joins_per_second {
+            Some(joins) if joins > 0.0 => joins,
+            None if self.options.viewers > AT_ONCE => AT_ONCE as f64,
+            _ => f64::INFINITY,
+        };
+        Ok(Options { subjects, joins_per_second, ..self.options })
     }
 }
 

@@ -148,7 +148,9 @@ impl Response {
     fn content(&mut self, input: &[u8], on_frame: &mut impl FnMut(Arrival)) -> usize {
         if let Expect::Filling(tag, stamp) = self.expect {
             let used = self.skip.min(input.len());
-            if stamp.is_some() && input[..used].iter().any(|&byte| byte != FILLING) {
+            // All bytes at once, without looking for the first wrong one: many at a time for the processor.
+            let difference = input[..used].iter().fold(0, |difference, byte| difference | (byte ^ FILLING));
+            if stamp.is_some() && difference != 0 {
                 self.progress = Progress::Broken("a frame's bytes have changed");
             }
             self.skip -= used;
