@@ -98,9 +98,9 @@ impl Scene {
         let crowd = options.crowd(subject);
         let (seen, begin, end) = crowd::run(&self.target, crowd, self.epoch, times, mark)?;
         match self.publishers {
-            Publishers::Floor(publisher) => publisher.stop().map(drop)?,
+            Publishers::Floor(publisher) => publisher.stop()?,
             Publishers::Rtmp(publishers) => {
-                publishers.into_iter().try_for_each(|publisher| publisher.stop().map(drop))?;
+                publishers.into_iter().try_for_each(Publisher::stop)?;
             }
         }
         Ok(report::figures(&seen, options.viewers, measured, idle, (&begin, &end)))

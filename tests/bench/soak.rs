@@ -72,6 +72,7 @@ fn soak(options: &Options) -> io::Result<ExitCode> {
     let changes = verdict::changes(&samples);
     report(options, sessions, &changes, &tally)?;
     if let Some(file) = &options.svg {
+        fs::create_dir_all(file.parent().unwrap_or(file))?;
         fs::write(file, plot::svg(&title(options), &samples))?;
         eprintln!("plot: {}", file.display());
     }
@@ -80,18 +81,17 @@ fn soak(options: &Options) -> io::Result<ExitCode> {
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Numbers go on from one session to the next, so that a viewer that is held through the change is checked, too. Gives
-/// the number of sessions.
+/// Gives the number of sessions.
 fn publish_again_and_again(server: SocketAddr, every: Duration, stopped: &Receiver<()>) -> io::Result<u64> {
-    let (epoch, mut next) = (Epoch::start(), 0);
-    for session in 1.. {
+    let epoch = Epoch::start();
+    for session in 0.. {
         let outlet = Rtmp::publish(server, "live", STREAM, 4096)?;
-        let publisher = Publisher::start(outlet, Shape::default(), epoch, next);
+        let publisher = Publisher::start(outlet, Shape::default(), epoch, session);
         let is_over = stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout);
         // Encoders that are stopped say goodbye; those that crash, or lose their network, do not.
-        next = if session % 2 == 1 { publisher.stop()? } else { publisher.cut()?.1 };
+        if session % 2 == 0 { publisher.stop() } else { publisher.cut() }?;
         if is_over {
-            return Ok(session);
+            return Ok(session + 1);
         }
         thread::sleep(AWAY);
     }

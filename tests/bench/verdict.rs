@@ -66,7 +66,7 @@ pub fn complaints(changes: &[Change], tally: &Tally) -> Vec<String> {
     }
     for (count, what) in [
         (counts.disordered, "frames came again or too late"),
-        (counts.torn, "times the first video frame, or the first after a gap, was no keyframe"),
+        (counts.torn, "times the first video frame of all, of a session, or after a gap, was no keyframe"),
         (counts.backward, "frames had a time before that of the frame in front"),
         (counts.missing, "frames were left out for viewers that read all they could get"),
     ] {

@@ -7,6 +7,9 @@ use rtmpd::media::PacketKind;
 /// Behind the codec header of every frame: its number, and when it was sent, in ns after `Epoch`.
 pub const STAMP_LENGTH: usize = 16;
 
+/// Frames are numbered from 0 in their publisher's first session, from this in its next one, and so on.
+pub const SESSION: u64 = 1 << 32;
+
 /// The bytes in front of the stamp.
 pub const VIDEO_HEAD: usize = 5;
 /// The bytes in front of the stamp.

@@ -1,5 +1,6 @@
 //! Whether frames come in an order that a player can use.
 
+use super::frames::SESSION;
 use super::response::Arrival;
 
 /// What one response, or many of them together, had.
@@ -11,7 +12,7 @@ pub struct Counts {
     pub missing: u64,
     /// How often frames were left out.
     pub gaps: u64,
-    /// How often the first video frame of all, or the first after a gap, was no keyframe.
+    /// How often the first video frame of all, of a session, or after a gap, was no keyframe.
     pub torn: u64,
     /// Frames that came again, or too late.
     pub disordered: u64,
@@ -60,11 +61,13 @@ impl Order {
                 return false;
             }
             Some((number, timestamp)) => {
-                let missing = frame.number - number - 1;
+                // What was under way when a publisher went may be lost; where it went on, a player needs a keyframe.
+                let goes_on = frame.number / SESSION == number / SESSION;
+                let missing = if goes_on { frame.number - number - 1 } else { 0 };
                 counts.missing += missing;
                 counts.gaps += u64::from(missing > 0);
                 counts.backward += u64::from(frame.timestamp < timestamp);
-                self.needs_keyframe |= missing > 0;
+                self.needs_keyframe |= missing > 0 || !goes_on;
             }
         }
         if frame.video {

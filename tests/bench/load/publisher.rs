@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rtmpd::flv::tag::put_tag;
 use rtmpd::media::Timestamp;
 
-use super::frames::{Epoch, Frame, Frames, Shape};
+use super::frames::{Epoch, Frame, Frames, SESSION, Shape};
 
 /// Where a paced stream goes.
 pub trait Outlet: Send + Sized {
@@ -25,18 +25,16 @@ pub trait Outlet: Send + Sized {
 /// Sends a stream at its pace, on a thread of its own, until told to stop.
 pub struct Publisher<O> {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<(O, u64)>>,
+    thread: JoinHandle<io::Result<O>>,
 }
 
 impl<O: Outlet + 'static> Publisher<O> {
-    /// `first` is the number of the first frame.
-    pub fn start(mut outlet: O, shape: Shape, epoch: Epoch, first: u64) -> Self {
+    pub fn start(mut outlet: O, shape: Shape, epoch: Epoch, session: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let start = Instant::now();
-            let mut number = first;
-            for mut frame in Frames::new(shape) {
+            for (mut frame, number) in Frames::new(shape).zip(session * SESSION..) {
                 let due = start + Duration::from_millis(u64::from(frame.timestamp));
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 if stopped.load(Ordering::Relaxed) {
@@ -44,23 +42,23 @@ impl<O: Outlet + 'static> Publisher<O> {
                 }
                 frame.stamp(number, epoch.now());
                 outlet.send(frame)?;
-                number += 1;
             }
-            Ok((outlet, number))
+            Ok(outlet)
         });
         Self { stop, thread }
     }
 
-    /// Ends the stream, and gives the number that its next frame would have had. An error says that the server
-    /// ended it before.
-    pub fn stop(self) -> io::Result<u64> {
-        let (outlet, next) = self.cut()?;
-        outlet.finish()?;
-        Ok(next)
+    /// Ends the stream. An error says that the server did so before.
+    pub fn stop(self) -> io::Result<()> {
+        self.take_outlet()?.finish()
     }
 
-    /// The same without a word to the server, if the outlet is just dropped.
-    pub fn cut(self) -> io::Result<(O, u64)> {
+    /// The same without a word to the server.
+    pub fn cut(self) -> io::Result<()> {
+        self.take_outlet().map(drop)
+    }
+
+    fn take_outlet(self) -> io::Result<O> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the publisher panicked")))
     }
