@@ -2,6 +2,7 @@
 //! [`Session`](crate::rtmp::session::Session) and its stream.
 
 mod connection;
+mod end;
 mod unfinished;
 
 use std::io;

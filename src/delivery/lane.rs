@@ -1,21 +1,21 @@
+mod inbox;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use self::inbox::Inbox;
+pub(super) use self::inbox::{LaneCommand, LaneHandle};
 use super::client::{Client, Presence};
 use super::totals::Counters;
 use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
-use super::{Dispatch, Patience, QUANTUM, hand_over};
+use super::{Dispatch, Patience, QUANTUM};
 use crate::stream::cursor::Start;
-use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};
+use crate::stream::live::{LiveStream, StreamEvent, StreamId};
 use crate::stream::registry::Registry;
-
-/// How many stream events may wait. Further ones are dropped; the next tick finds what they would have said.
-const MAX_EVENTS: usize = 1024;
 
 /// How many socket events are taken at a time.
 const MAX_SOCKET_EVENTS: usize = 1024;
@@ -28,31 +28,13 @@ const QUIET: Duration = Duration::from_secs(1);
 
 const WAKE: Token = Token(usize::MAX);
 
-/// The slow lane's side of its channels.
-#[derive(Debug, Clone)]
-pub(super) struct LaneHandle {
-    commands: Sender<LaneCommand>,
-    waker: Arc<Waker>,
-}
-
-pub(super) enum LaneCommand {
-    /// A client whose stream is not live yet, and until when it waits.
-    Wait(Client, Instant),
-    /// A viewer with something unsent.
-    Adopt(Box<Viewer>),
-    /// End, at the latest by then.
-    Stop(Instant),
-}
-
 /// Serves all who cannot be served in turn: viewers with something unsent, and those whose stream is not live.
 pub(super) struct Lane {
     registry: Arc<Registry>,
     counters: Arc<Counters>,
     patience: Patience,
     poll: Poll,
-    commands: Receiver<LaneCommand>,
-    events: Receiver<StreamEvent>,
-    outlet: Arc<dyn Outlet>,
+    inbox: Inbox,
     entries: HashMap<Token, Entry>,
     next_token: usize,
     groups: HashMap<StreamId, Group>,
@@ -89,35 +71,6 @@ struct Group {
     attached: bool,
 }
 
-/// Where streams send the lane's events.
-#[derive(Debug)]
-struct LaneEvents {
-    events: Sender<StreamEvent>,
-    waker: Arc<Waker>,
-}
-
-impl Outlet for LaneEvents {
-    fn notify(&self, event: StreamEvent) {
-        if self.events.try_send(event).is_err() {
-            log::debug!("the slow lane is behind by {MAX_EVENTS} events; it will catch up");
-        }
-        wake(&self.waker);
-    }
-}
-
-fn wake(waker: &Waker) {
-    if let Err(error) = waker.wake() {
-        log::warn!("cannot wake the slow lane, which goes on at its next tick: {error}");
-    }
-}
-
-impl LaneHandle {
-    pub(super) fn send(&self, command: LaneCommand) {
-        hand_over(&self.commands, command);
-        wake(&self.waker);
-    }
-}
-
 impl Lane {
     pub(super) fn new(
         registry: Arc<Registry>,
@@ -125,19 +78,14 @@ impl Lane {
         patience: Patience,
     ) -> io::Result<(Self, LaneHandle)> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let (command_sender, commands) = unbounded();
-        let (event_sender, events) = bounded(MAX_EVENTS);
-        let outlet: Arc<dyn Outlet> = Arc::new(LaneEvents { events: event_sender, waker: Arc::clone(&waker) });
-        registry.watch(Arc::clone(&outlet));
+        let (inbox, handle) = Inbox::new(Waker::new(poll.registry(), WAKE)?);
+        registry.watch(Arc::clone(&inbox.outlet));
         let lane = Self {
             registry,
             counters,
             patience,
             poll,
-            commands,
-            events,
-            outlet,
+            inbox,
             entries: HashMap::new(),
             next_token: 0,
             groups: HashMap::new(),
@@ -146,7 +94,7 @@ impl Lane {
             stop_by: None,
             scratch: Scratch::default(),
         };
-        Ok((lane, LaneHandle { commands: command_sender, waker }))
+        Ok((lane, handle))
     }
 
     /// Serves its viewers until it is stopped. Viewers that it has already when it begins were there when it
@@ -185,7 +133,7 @@ impl Lane {
                 viewer.leave(LeaveReason::Failure);
             }
         }
-        self.groups.drain().for_each(|(_, group)| group.live.detach(&self.outlet));
+        self.groups.drain().for_each(|(_, group)| group.live.detach(&self.inbox.outlet));
         self.ready.clear();
     }
 
@@ -227,7 +175,7 @@ impl Lane {
     }
 
     fn take_commands(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        while let Ok(command) = self.inbox.commands.try_recv() {
             match command {
                 LaneCommand::Wait(client, _) if self.stop_by.is_some() => client.refuse_unavailable(),
                 // Looked up after it was handed over: a stream that became joinable meanwhile is found here,
@@ -243,7 +191,7 @@ impl Lane {
     }
 
     fn take_events(&mut self) {
-        while let Ok(event) = self.events.try_recv() {
+        while let Ok(event) = self.inbox.events.try_recv() {
             match event {
                 // Those who wait for one that has ended since go on waiting.
                 StreamEvent::Ready(live) if live.ended().is_some() => {}
@@ -289,7 +237,7 @@ impl Lane {
                         group.idle.push(token);
                     } else {
                         // Another turn after attaching: a burst may have come just before.
-                        group.live.attach(&self.outlet);
+                        group.live.attach(&self.inbox.outlet);
                         group.attached = true;
                         self.ready.push_back(token);
                     }
@@ -332,7 +280,7 @@ impl Lane {
         if let Some(group) = self.groups.get_mut(&id) {
             group.members -= 1;
             if group.members == 0 {
-                group.live.detach(&self.outlet);
+                group.live.detach(&self.inbox.outlet);
                 self.groups.remove(&id);
             }
         }
@@ -365,7 +313,7 @@ impl Lane {
         }
         self.give_up_slow(now);
         for group in self.groups.values_mut().filter(|group| group.attached && group.idle.is_empty()) {
-            group.live.detach(&self.outlet);
+            group.live.detach(&self.inbox.outlet);
             group.attached = false;
         }
         let ids: Vec<_> = self.groups.keys().copied().collect();

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::end::End;
 use super::unfinished::Holding;
-use crate::admission::{Permit, Refusal};
+use crate::admission::Permit;
 use crate::config::Takeover;
 use crate::media::{StreamName, StreamNameError};
 use crate::peer::Peer;
-use crate::proxy::{Preface, PrefaceError, preface};
+use crate::proxy::{Preface, preface};
 use crate::rtmp::chunk::ChunkLimits;
 use crate::rtmp::handshake::RANDOM_LENGTH;
-use crate::rtmp::session::{Event, PublishRequest, Session, SessionError};
+use crate::rtmp::session::{Event, PublishRequest, Session};
 use crate::stream::EndReason;
 use crate::stream::live::LiveStream;
 use crate::stream::publication::Publication;
@@ -62,21 +63,6 @@ enum Activity {
     Held { name: StreamName, client: String, since: Instant, first: Arc<LiveStream> },
     /// A stream is fed.
     Publishing(Publication),
-}
-
-/// Why a connection ended.
-#[derive(Debug)]
-enum End {
-    Closed,
-    Lost(io::Error),
-    Protocol(SessionError),
-    TooLate(&'static str),
-    Idle(Duration),
-    Refused(String),
-    Replaced,
-    /// It held so many bytes in unfinished messages.
-    OutOfMemory(usize),
-    Shutdown,
 }
 
 impl Connection {
@@ -367,18 +353,6 @@ impl Connection {
     }
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal.to_string())
-    }
-}
-
-impl From<PrefaceError> for End {
-    fn from(error: PrefaceError) -> Self {
-        Self::Refused(error.to_string())
-    }
-}
-
 enum Decision {
     Refuse,
     Hold,
@@ -397,22 +371,4 @@ fn describe(peer: Peer, client: &str) -> String {
 fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("connection closed by the publisher"),
-            Self::Lost(error) => write!(f, "connection lost: {error}"),
-            Self::Protocol(error) => error.fmt(f),
-            Self::TooLate(what) => write!(f, "{what} in time"),
-            Self::Idle(time) => write!(f, "nothing received for {} s", time.as_secs()),
-            Self::Refused(why) => f.write_str(why),
-            Self::Replaced => f.write_str("another publisher took over"),
-            Self::OutOfMemory(bytes) => {
-                write!(f, "unfinished messages of {bytes} bytes while all connections together hold too much")
-            }
-            Self::Shutdown => f.write_str("server shutdown"),
-        }
-    }
 }

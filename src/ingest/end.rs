@@ -1,0 +1,52 @@
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::admission::Refusal;
+use crate::proxy::PrefaceError;
+use crate::rtmp::session::SessionError;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Closed,
+    Lost(io::Error),
+    Protocol(SessionError),
+    TooLate(&'static str),
+    Idle(Duration),
+    Refused(String),
+    Replaced,
+    /// It held so many bytes in unfinished messages.
+    OutOfMemory(usize),
+    Shutdown,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.to_string())
+    }
+}
+
+impl From<PrefaceError> for End {
+    fn from(error: PrefaceError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("connection closed by the publisher"),
+            Self::Lost(error) => write!(f, "connection lost: {error}"),
+            Self::Protocol(error) => error.fmt(f),
+            Self::TooLate(what) => write!(f, "{what} in time"),
+            Self::Idle(time) => write!(f, "nothing received for {} s", time.as_secs()),
+            Self::Refused(why) => f.write_str(why),
+            Self::Replaced => f.write_str("another publisher took over"),
+            Self::OutOfMemory(bytes) => {
+                write!(f, "unfinished messages of {bytes} bytes while all connections together hold too much")
+            }
+            Self::Shutdown => f.write_str("server shutdown"),
+        }
+    }
+}
