@@ -6,7 +6,7 @@ mod support;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -18,6 +18,8 @@ use support::http::{self, Body, Reply};
 use support::media::{self, Source};
 use support::rtmpd::Rtmpd;
 use support::sockets;
+use support::turns::alone;
+use support::usage::Usage;
 
 #[test]
 fn three_hundred_viewers_join_within_a_second_and_play_to_the_servers_end() {
@@ -113,12 +115,6 @@ fn publishers_that_die_and_come_back_leave_nothing_behind() {
     rtmpd.assert_sound();
 }
 
-/// One test at a time: they measure.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A viewer in a thread of its own, which reads to the end of its stream.
 struct Viewer {
     seen: Arc<Mutex<Vec<(Instant, Tag)>>>,
@@ -184,19 +180,6 @@ impl Viewer {
         let frames = seen.iter().filter(|(_, tag)| tag.kind == Kind::Video && tag.is_frame());
         let arrivals = frames.map(|(at, tag)| (*at, tag.timestamp)).collect();
         (arrivals, seen.drain(..).map(|(_, tag)| tag).collect())
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Usage {
-    threads: usize,
-    descriptors: usize,
-    memory: u64,
-}
-
-impl Usage {
-    fn of(rtmpd: &Rtmpd) -> Self {
-        Self { threads: rtmpd.threads(), descriptors: rtmpd.descriptors(), memory: rtmpd.memory() }
     }
 }
 

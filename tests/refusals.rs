@@ -6,15 +6,15 @@ mod support;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::bystander::Bystander;
 use support::deadline::{seconds, wait_until};
 use support::ffmpeg::Publisher;
-use support::flv::{Kind, Tag};
+use support::flv::Tag;
 use support::http::{self, Reply};
-use support::media::{self, Source};
+use support::media;
 use support::process::Process;
 use support::rtmp::{self, Amf, RtmpClient};
 use support::rtmpd::Rtmpd;
@@ -96,14 +96,13 @@ fn absurd_stream_names_are_refused_and_logged() {
 
 #[test]
 fn a_second_publisher_is_refused_while_the_first_one_sends() {
-    let (mut rtmpd, mut bystander) = with_bystander();
+    let (mut rtmpd, bystander) = with_bystander();
     let start = Instant::now();
-    let ours = Publisher::start(&media::other_size(), &rtmpd.publish_url(BYSTANDER));
+    let ours = Publisher::start(&media::other_size(), &rtmpd.publish_url(Bystander::PUBLISH));
     let refused = RtmpClient::connect(rtmpd.rtmp()).publish("live", "bystander");
     assert_eq!(refused, Err("NetStream.Publish.BadName".to_owned()));
     ours.fail(seconds(10));
     assert!(start.elapsed() < seconds(5), "held for up to 3 s, but refused after {:?}", start.elapsed());
-    bystander.publisher.assert_running();
     bystander.plays_on();
     rtmpd.assert_sound();
 }
@@ -329,28 +328,6 @@ fn sigterm_and_sigint_end_it_well() {
     }
 }
 
-/// A publisher and a viewer who have nothing to do with the trouble.
-struct Bystander {
-    publisher: Publisher,
-    source: Source,
-    tags: Arc<Mutex<Vec<Tag>>>,
-}
-
-impl Bystander {
-    /// Frames of video that have come.
-    fn frames(&self) -> usize {
-        self.tags.lock().unwrap().iter().filter(|tag| tag.kind == Kind::Video && tag.is_frame()).count()
-    }
-
-    /// Half a second's frames come from now on, and none was lost.
-    #[track_caller]
-    fn plays_on(&self) {
-        let seen = self.frames();
-        wait_until("the bystander to play on", seconds(10), || (self.frames() >= seen + 12).then_some(()));
-        self.source.run_of_tags(&self.tags.lock().unwrap());
-    }
-}
-
 /// A server on which somebody plays already.
 #[track_caller]
 fn with_bystander() -> (Rtmpd, Bystander) {
@@ -359,19 +336,8 @@ fn with_bystander() -> (Rtmpd, Bystander) {
 
 #[track_caller]
 fn with_bystander_on(flags: &[&str]) -> (Rtmpd, Bystander) {
-    let (rtmpd, source) = (Rtmpd::start_with(flags), media::long());
-    let publisher = Publisher::start(&source, &rtmpd.publish_url(BYSTANDER));
-    let mut viewer = http::play(rtmpd.http(), "/live/bystander.flv");
-    let tags = Arc::<Mutex<Vec<Tag>>>::default();
-    let seen = Arc::clone(&tags);
-    thread::spawn(move || {
-        // The end of the test cuts it off.
-        while let Ok(Some(tag)) = viewer.try_next_tag() {
-            seen.lock().unwrap().push(tag);
-        }
-    });
-    let bystander = Bystander { publisher, source, tags };
-    bystander.plays_on();
+    let rtmpd = Rtmpd::start_with(flags);
+    let bystander = Bystander::start(&rtmpd);
     (rtmpd, bystander)
 }
 
@@ -390,5 +356,3 @@ fn timed(request: impl FnOnce() -> Reply) -> (Reply, Duration) {
     let start = Instant::now();
     (request(), start.elapsed())
 }
-
-const BYSTANDER: &str = "/live/bystander";

@@ -5,14 +5,20 @@
 #![allow(dead_code, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod abuse;
+pub mod bystander;
 pub mod compare;
 pub mod deadline;
 pub mod ffmpeg;
 pub mod flv;
 pub mod http;
 pub mod media;
+pub mod numbered;
 pub mod process;
 pub mod rtmp;
 pub mod rtmpd;
+pub mod scene;
 pub mod sockets;
+pub mod turns;
+pub mod usage;
 pub mod webdriver;

@@ -1,7 +1,7 @@
 //! A small RTMP client of the tests' own, to say what real publishers would not.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -56,6 +56,10 @@ impl RtmpClient {
         self.socket.local_addr().unwrap().to_string()
     }
 
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Asks to publish, as OBS does; the message stream, or the code of the refusal, or [`CLOSED`].
     pub fn publish(&mut self, app: &str, name: &str) -> Result<u32, String> {
         let command = [("app", Amf::Text(app)), ("type", Amf::Text("nonprivate"))];
@@ -100,9 +104,14 @@ impl RtmpClient {
 
     /// Sends one message; a peer that has closed the connection is no error here, but where the answer is read.
     pub fn send(&mut self, kind: u8, stream: u32, timestamp: u32, payload: &[u8]) {
+        let _ = self.try_send(kind, stream, timestamp, payload);
+    }
+
+    /// The same for those who want to know.
+    pub fn try_send(&mut self, kind: u8, stream: u32, timestamp: u32, payload: &[u8]) -> io::Result<()> {
         let mut bytes = chunk_header(kind, stream, timestamp, payload.len());
         bytes.extend_from_slice(payload);
-        self.send_raw(&bytes);
+        self.socket.write_all(&bytes)
     }
 
     pub fn send_raw(&mut self, bytes: &[u8]) {

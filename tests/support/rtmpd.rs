@@ -23,8 +23,16 @@ impl Rtmpd {
 
     #[track_caller]
     pub fn start_with(flags: &[&str]) -> Self {
-        let mut command = Self::command();
-        command.args(["--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(flags).env("RUST_LOG", "info");
+        Self::start_as(Self::command(), flags)
+    }
+
+    /// Runs `command`, which is the binary or ends in it, with `flags`.
+    #[track_caller]
+    pub fn start_as(mut command: Command, flags: &[&str]) -> Self {
+        command.args(["--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(flags);
+        if !command.get_envs().any(|(name, value)| name == "RUST_LOG" && value.is_some()) {
+            command.env("RUST_LOG", "info");
+        }
         let process = Process::start(&mut command);
         wait_until("the two address lines of rtmpd", seconds(10), || {
             (process.stdout().count() >= 2).then_some(())
@@ -80,10 +88,12 @@ impl Rtmpd {
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        kib * 1024
+        self.status("VmRSS:")
+    }
+
+    /// The most that resident memory has ever been, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
     }
 
     /// Waits until `count` clients are connected to the HTTP port, as the kernel sees it.
@@ -119,6 +129,14 @@ impl Rtmpd {
         assert!(!self.process.has_ended(), "rtmpd has ended:\n{}", self.log().tail());
         let panicked = self.log().all().into_iter().find(|line| line.contains("panicked at"));
         assert_eq!(panicked, None);
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let line = line.unwrap_or_else(|| panic!("no line {key}: {status}"));
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024
     }
 
     fn entries(&self, folder: &str) -> usize {

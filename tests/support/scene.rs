@@ -1,0 +1,60 @@
+//! A server on which somebody plays already, to whom nothing may happen while a test does what it likes to the
+//! server.
+
+use std::process::Command;
+
+use super::bystander::Bystander;
+use super::http;
+use super::rtmpd::Rtmpd;
+use super::usage::{Usage, wait_until_back_at};
+
+pub struct Scene {
+    pub rtmpd: Rtmpd,
+    pub bystander: Bystander,
+    /// What the server used before the trouble.
+    pub before: Usage,
+}
+
+impl Scene {
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    #[track_caller]
+    pub fn start_with(flags: &[&str]) -> Self {
+        Self::start_as(Rtmpd::command(), flags)
+    }
+
+    /// See [`Rtmpd::start_as`].
+    #[track_caller]
+    pub fn start_as(command: Command, flags: &[&str]) -> Self {
+        // Abuse takes many sockets on our side, too.
+        let _as_far_as_it_goes = rlimit::increase_nofile_limit(u64::MAX);
+        let rtmpd = Rtmpd::start_as(command, flags);
+        let bystander = Bystander::start(&rtmpd);
+        // The first of everything costs what the next ones do not.
+        for path in ["/", "/healthz", "/live/nobody.flv?wait=0"] {
+            http::get(rtmpd.http(), path).text();
+        }
+        let before = Usage::settled(&rtmpd);
+        Self { rtmpd, bystander, before }
+    }
+
+    /// The bystander has had every frame in time, and the server has what it had before.
+    #[track_caller]
+    pub fn ends_well(mut self) {
+        wait_until_back_at(&self.rtmpd, self.before);
+        assert_eq!(http::get(self.rtmpd.http(), "/healthz").status, 200);
+        self.bystander.was_never_disturbed();
+        self.rtmpd.assert_sound();
+    }
+
+    /// Memory has not at any time been more than `bytes` above what it was before.
+    #[track_caller]
+    pub fn assert_memory_stayed_within(&self, bytes: u64) {
+        let (before, peak) = (self.before.memory, self.rtmpd.peak_memory());
+        println!("memory was {} KiB before and {} KiB at the most", before >> 10, peak >> 10);
+        assert!(peak <= before + bytes, "{} KiB before, {} KiB at the most", before >> 10, peak >> 10);
+    }
+}
