@@ -10,6 +10,7 @@ use super::bystander::Bystander;
 use super::deadline::{seconds, wait_until};
 use super::flv::Tag;
 use super::http;
+use super::rtmp::RtmpClient;
 
 /// Connects as a client on a poor line: small segments, and room for next to nothing.
 pub fn connect_with_small_buffer(server: SocketAddr) -> TcpStream {
@@ -68,6 +69,17 @@ pub fn time_to_join(server: SocketAddr) -> Duration {
     start.elapsed()
 }
 
+/// A new viewer who reads nothing after the first words, unless the server turns it away.
+pub fn try_to_join(server: SocketAddr) -> Option<TcpStream> {
+    let mut socket = TcpStream::connect(server).ok()?;
+    socket.set_read_timeout(Some(seconds(2))).unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", Bystander::PLAY);
+    socket.write_all(request.as_bytes()).ok()?;
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).ok()?;
+    (answer == *b"HTTP/1.1 200").then_some(socket)
+}
+
 /// Many clients of one kind, each watched until the server has ended it.
 pub struct Crowd {
     clients: Vec<Client>,
@@ -90,9 +102,18 @@ pub struct Ended {
 impl Crowd {
     /// `count` clients who each begin with `bytes`.
     pub fn start(server: SocketAddr, count: usize, bytes: &[u8]) -> Self {
-        let start = Instant::now();
-        let client = |_| Client { socket: half_open(server, bytes), said: Vec::new(), ended: None };
-        Self { clients: (0..count).map(client).collect(), start }
+        Self::watching(Instant::now(), (0..count).map(|_| half_open(server, bytes)))
+    }
+
+    /// These clients, who have just come.
+    pub fn of(clients: Vec<RtmpClient>) -> Self {
+        let sockets = clients.into_iter().map(RtmpClient::into_socket);
+        Self::watching(Instant::now(), sockets.inspect(|socket| socket.set_nonblocking(true).unwrap()))
+    }
+
+    fn watching(start: Instant, sockets: impl Iterator<Item = TcpStream>) -> Self {
+        let client = |socket| Client { socket, said: Vec::new(), ended: None };
+        Self { clients: sockets.map(client).collect(), start }
     }
 
     pub fn elapsed(&self) -> Duration {

@@ -12,12 +12,17 @@ use super::rtmpd::Rtmpd;
 
 pub struct Bystander {
     publisher: Numbered,
-    seen: Arc<Mutex<Seen>>,
+    watcher: Watcher,
     /// How many frames had come when the trouble began.
     calm: usize,
 }
 
-/// What the viewer got.
+/// A viewer of numbered frames, which must come one by one; the end of the test cuts it off.
+pub struct Watcher {
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What a viewer got.
 #[derive(Default)]
 struct Seen {
     /// How late each frame was.
@@ -37,47 +42,42 @@ impl Bystander {
     #[track_caller]
     pub fn start(rtmpd: &Rtmpd) -> Self {
         let publisher = Numbered::start(rtmpd.rtmp(), Self::APP, Self::NAME, GENTLE);
-        let seen = Arc::<Mutex<Seen>>::default();
-        let (sink, server) = (Arc::clone(&seen), rtmpd.http());
-        thread::spawn(move || watch(server, &sink));
-        let mut bystander = Self { publisher, seen, calm: 0 };
-        bystander.wait_for_frames(CALM);
-        bystander.calm = bystander.frames();
-        bystander
+        let watcher = Watcher::start(rtmpd.http(), Self::PLAY);
+        watcher.wait_for_frames(CALM);
+        Self { publisher, calm: watcher.frames(), watcher }
     }
 
-    /// Frames that have come.
-    pub fn frames(&self) -> usize {
-        self.seen.lock().unwrap().delays.len()
+    /// A second viewer of the same stream.
+    pub fn another_watcher(&self, rtmpd: &Rtmpd) -> Watcher {
+        let watcher = Watcher::start(rtmpd.http(), Self::PLAY);
+        watcher.wait_for_frames(1);
+        watcher
     }
 
+    /// How many frames its publisher has sent.
+    pub fn sent(&self) -> u64 {
+        self.publisher.sent()
+    }
+
+    /// Waits for `count` frames more.
     #[track_caller]
-    pub fn wait_for_frames(&self, count: usize) {
-        wait_until("the bystander's frames", seconds(20), || {
-            let seen = self.seen.lock().unwrap();
-            assert_eq!(seen.fault, None, "after {} frames", seen.delays.len());
-            (seen.delays.len() >= count).then_some(())
-        });
+    pub fn wait_for_more(&self, count: usize) {
+        self.watcher.wait_for_frames(self.watcher.frames() + count);
     }
 
     /// Everything that has been sent until now comes, and a quarter of a second's more; nothing was lost.
     #[track_caller]
     pub fn plays_on(&self) {
         assert!(!self.publisher.is_lost(), "the server has hung up on the bystander's publisher");
-        let sent = self.publisher.sent();
-        wait_until("the bystander to play on", seconds(10), || {
-            let seen = self.seen.lock().unwrap();
-            assert_eq!(seen.fault, None, "after {} frames", seen.delays.len());
-            seen.last.is_some_and(|last| last >= sent + 12).then_some(())
-        });
+        self.watcher.wait_for_number(self.publisher.sent() + 12);
     }
 
     /// The same, and nothing since the beginning came late.
     #[track_caller]
     pub fn was_never_disturbed(&self) {
         self.plays_on();
-        let seen = self.seen.lock().unwrap();
-        let (calm, trouble) = seen.delays.split_at(self.calm);
+        let delays = self.watcher.delays();
+        let (calm, trouble) = delays.split_at(self.calm);
         let (calm, trouble) = (median_and_most(calm), median_and_most(trouble));
         println!("the bystander's delay, median and most: {calm:?} in calm, {trouble:?} in trouble");
         assert!(trouble.1 < MOST_DELAY, "a frame was {:?} late; {:?} in calm", trouble.1, calm.1);
@@ -85,14 +85,52 @@ impl Bystander {
     }
 
     /// Forgets what was late so far, where that was to be expected.
-    pub fn start_anew(&mut self) {
-        self.calm = self.frames();
+    pub fn forgives(&self) {
+        self.plays_on();
+        self.watcher.seen.lock().unwrap().delays.drain(self.calm..);
     }
 }
 
-fn watch(server: SocketAddr, seen: &Mutex<Seen>) {
-    let mut viewer = http::play(server, Bystander::PLAY);
-    // The end of the test cuts it off.
+impl Watcher {
+    pub fn start(server: SocketAddr, path: &str) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let (sink, path) = (Arc::clone(&seen), path.to_owned());
+        thread::spawn(move || watch(server, &path, &sink));
+        Self { seen }
+    }
+
+    /// How many frames have come.
+    pub fn frames(&self) -> usize {
+        self.seen.lock().unwrap().delays.len()
+    }
+
+    #[track_caller]
+    pub fn wait_for_frames(&self, count: usize) {
+        self.wait_until(|seen| seen.delays.len() >= count);
+    }
+
+    /// Waits for frame `number`, with none missing before it.
+    #[track_caller]
+    pub fn wait_for_number(&self, number: u64) {
+        self.wait_until(|seen| seen.last.is_some_and(|last| last >= number));
+    }
+
+    fn delays(&self) -> Vec<Duration> {
+        self.seen.lock().unwrap().delays.clone()
+    }
+
+    #[track_caller]
+    fn wait_until(&self, has_come: impl Fn(&Seen) -> bool) {
+        wait_until("frames to come", seconds(20), || {
+            let seen = self.seen.lock().unwrap();
+            assert_eq!(seen.fault, None, "after {} frames", seen.delays.len());
+            has_come(&seen).then_some(())
+        });
+    }
+}
+
+fn watch(server: SocketAddr, path: &str, seen: &Mutex<Seen>) {
+    let mut viewer = http::play(server, path);
     loop {
         let tag = match viewer.try_next_tag() {
             Ok(Some(tag)) => tag,

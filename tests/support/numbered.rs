@@ -51,13 +51,18 @@ impl Numbered {
     /// Publishes `app`/`name`.
     #[track_caller]
     pub fn start(server: SocketAddr, app: &str, name: &str, pace: Pace) -> Self {
-        let mut client = RtmpClient::connect(server);
-        let stream = client.publish(app, name).expect("the server accepts the publisher");
+        Self::try_start(server, app, name, pace).expect("the server accepts the publisher")
+    }
+
+    /// The same with a server that may refuse it; says why.
+    pub fn try_start(server: SocketAddr, app: &str, name: &str, pace: Pace) -> Result<Self, String> {
+        let mut client = RtmpClient::try_connect(server).map_err(|error| error.to_string())?;
+        let stream = client.publish(app, name)?;
         client.send(VIDEO, stream, 0, &SEQUENCE_HEADER);
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
         let thread = thread::spawn(move || shared.publish(client, stream, pace));
-        Self { state, thread: Some(thread) }
+        Ok(Self { state, thread: Some(thread) })
     }
 
     /// Keeps its connection and says nothing more until [`go_on`](Self::go_on).

@@ -34,20 +34,46 @@ pub enum Amf<'a> {
 impl RtmpClient {
     #[track_caller]
     pub fn connect(server: SocketAddr) -> Self {
+        Self::try_connect(server).expect("a handshake")
+    }
+
+    /// The same with a server that may hang up.
+    pub fn try_connect(server: SocketAddr) -> io::Result<Self> {
+        Self::try_over(connect(server))
+    }
+
+    /// The same with `header` in front of everything, as a proxy says it.
+    pub fn try_connect_behind(server: SocketAddr, header: &[u8]) -> io::Result<Self> {
         let mut socket = connect(server);
+        socket.write_all(header)?;
+        Self::try_over(socket)
+    }
+
+    /// The same over a connection that is there already.
+    pub fn try_over(mut socket: TcpStream) -> io::Result<Self> {
         let mut hello = vec![0; 1537];
         hello[0] = 3;
         for (at, byte) in hello.iter_mut().enumerate().skip(9) {
             *byte = (at * 7) as u8;
         }
-        socket.write_all(&hello).unwrap();
+        socket.write_all(&hello)?;
         let mut answer = vec![0; 3073];
-        socket.read_exact(&mut answer).unwrap();
+        socket.read_exact(&mut answer)?;
         assert_eq!(answer[0], 3, "S0");
         assert_eq!(answer[1537 + 8..], hello[9..], "S2 echoes C1");
-        socket.write_all(&answer[1..1537]).unwrap();
+        socket.write_all(&answer[1..1537])?;
         let mut client = Self { socket, chunk_size: 128, partial: HashMap::new() };
         client.send(SET_CHUNK_SIZE, 0, 0, &OWN_CHUNK_SIZE.to_be_bytes());
+        Ok(client)
+    }
+
+    /// The same, and as far as the app: it has not asked to publish.
+    #[track_caller]
+    pub fn connect_to_app(server: SocketAddr, app: &str) -> Self {
+        let mut client = Self::connect(server);
+        let command = [("app", Amf::Text(app)), ("type", Amf::Text("nonprivate"))];
+        client.command(0, &[Amf::Text("connect"), Amf::Number(1.0), Amf::Object(&command)]);
+        client.wait_for_command(&["_result"]).expect("the server accepts the app");
         client
     }
 
@@ -56,8 +82,8 @@ impl RtmpClient {
         self.socket.local_addr().unwrap().to_string()
     }
 
-    pub fn socket(&self) -> &TcpStream {
-        &self.socket
+    pub fn into_socket(self) -> TcpStream {
+        self.socket
     }
 
     /// Asks to publish, as OBS does; the message stream, or the code of the refusal, or [`CLOSED`].
@@ -111,11 +137,15 @@ impl RtmpClient {
     pub fn try_send(&mut self, kind: u8, stream: u32, timestamp: u32, payload: &[u8]) -> io::Result<()> {
         let mut bytes = chunk_header(kind, stream, timestamp, payload.len());
         bytes.extend_from_slice(payload);
-        self.socket.write_all(&bytes)
+        self.try_send_raw(&bytes)
     }
 
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        let _ = self.socket.write_all(bytes);
+        let _ = self.try_send_raw(bytes);
+    }
+
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes)
     }
 
     /// The next message from the server; `None` when it has closed the connection.
@@ -172,7 +202,8 @@ impl RtmpClient {
         codes
     }
 
-    fn wait_for_command(&mut self, names: &[&str]) -> Result<Message, String> {
+    /// The next command of one of these names, or [`CLOSED`].
+    pub fn wait_for_command(&mut self, names: &[&str]) -> Result<Message, String> {
         loop {
             let message = self.read_message().ok_or(CLOSED)?;
             if message.command().is_some_and(|name| names.contains(&name)) {

@@ -1,4 +1,4 @@
-//! Clients that take their time: each gets as much as is good for the others, and no more.
+//! Peers that take their time: each gets as much as is good for the others, and no more.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -13,6 +13,7 @@ use support::abuse::{self, Crowd, Ended};
 use support::bystander::Bystander;
 use support::deadline::{poll, seconds, wait_until};
 use support::http;
+use support::rtmp::RtmpClient;
 use support::scene::Scene;
 
 #[test]
@@ -69,7 +70,7 @@ fn a_viewer_that_takes_nothing_is_ended_after_fifteen_seconds() {
 #[test]
 fn a_large_answer_that_is_not_taken_is_given_up_after_thirty_seconds() {
     const ENGINE: &str = "/static/mpegts.js";
-    let scene = Scene::start();
+    let mut scene = Scene::start();
     let server = scene.rtmpd.http();
     if http::get(server, ENGINE).status != 200 {
         println!("built without npm: there is no large answer here");
@@ -91,7 +92,38 @@ fn a_large_answer_that_is_not_taken_is_given_up_after_thirty_seconds() {
     println!("100 who took nothing of a page were ended after {took:?}");
     assert!(took < seconds(35), "{took:?}");
     scene.assert_memory_stayed_within(64 << 20);
+    scene.may_keep(48 << 20);
     drop(readers);
+    scene.ends_well();
+}
+
+#[test]
+fn rtmp_connections_that_never_publish_are_ended_after_ten_seconds() {
+    let scene = Scene::start();
+    let server = scene.rtmpd.rtmp();
+    let hello = [&[3][..], &[0; 1536]].concat();
+    let kinds: [(&str, &[u8], &[u8]); 5] = [
+        ("says nothing", b"", b""),
+        ("says its version", b"\x03", b""),
+        ("stops in the middle of its hello", &hello[..700], b""),
+        ("sends its hello byte by byte", &hello[..700], b"\x00"),
+        ("never acknowledges", &hello, b""),
+    ];
+    thread::scope(|scope| {
+        for (what, begin, drip) in kinds {
+            scope.spawn(move || {
+                assert_ended_after_ten_seconds(what, Crowd::start(server, 20, begin), drip);
+            });
+        }
+        scope.spawn(move || {
+            let shaken = (0..20).map(|_| RtmpClient::connect(server)).collect();
+            assert_ended_after_ten_seconds("never connects", Crowd::of(shaken), b"");
+        });
+        scope.spawn(move || {
+            let connected = (0..20).map(|_| RtmpClient::connect_to_app(server, "live")).collect();
+            assert_ended_after_ten_seconds("never publishes", Crowd::of(connected), b"");
+        });
+    });
     scene.ends_well();
 }
 
@@ -119,6 +151,14 @@ fn assert_ended_after_five_seconds(scene: &Scene, kinds: &[(&str, &[u8], &[u8])]
             (left.load(Ordering::Relaxed) == 0).then_some(())
         });
     });
+}
+
+#[track_caller]
+fn assert_ended_after_ten_seconds(what: &str, crowd: Crowd, drip: &[u8]) {
+    for Ended { after, .. } in crowd.wait_for_ends(seconds(16), drip) {
+        let range = Duration::from_millis(9500)..seconds(14);
+        assert!(range.contains(&after), "who {what} was ended after {after:?}");
+    }
 }
 
 #[track_caller]
