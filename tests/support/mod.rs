@@ -15,6 +15,7 @@ pub mod http;
 pub mod media;
 pub mod numbered;
 pub mod process;
+pub mod proxy;
 pub mod rtmp;
 pub mod rtmpd;
 pub mod scene;
