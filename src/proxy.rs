@@ -92,10 +92,15 @@ pub(crate) fn preface(received: &[u8]) -> Result<Preface, PrefaceError> {
     }
 }
 
-/// Whether a header that is too short so far can be a whole one yet. Version 1 is a line.
+/// Whether a header that is too short so far can be a whole one yet. Version 1 is a line, version 2 tells its length.
 fn may_go_on(received: &[u8]) -> bool {
-    let is_whole_line = received.starts_with(SIGNATURES[0]) && received.windows(2).any(|pair| pair == b"\r\n");
-    received.len() < MAX_PROXY_HEADER && !is_whole_line
+    let is_whole = if received.starts_with(SIGNATURES[0]) {
+        received.windows(2).any(|pair| pair == b"\r\n")
+    } else {
+        let length = received.get(14..16).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+        length.is_some_and(|length| received.len() >= 16 + length)
+    };
+    received.len() < MAX_PROXY_HEADER && !is_whole
 }
 
 #[cfg(test)]
@@ -161,6 +166,8 @@ mod tests {
         assert_eq!(preface(b"PROXY nonsense nonsense\r\n"), Err(PrefaceError));
         assert_eq!(preface(b"PROXY TCP4 203.0.113.10\r\n"), Err(PrefaceError));
         assert_eq!(preface(b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\0"), Err(PrefaceError));
+        let too_short_for_its_addresses = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04\x01\x02\x03\x04";
+        assert_eq!(preface(too_short_for_its_addresses), Err(PrefaceError));
         let long = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"[..], &[0; MAX_PROXY_HEADER]].concat();
         assert_eq!(preface(&long[..MAX_PROXY_HEADER - 1]), Ok(Preface::Incomplete));
         assert_eq!(preface(&long), Err(PrefaceError));
