@@ -5,9 +5,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// With a smaller cap than this, to use nearly all of it is nothing unusual.
+const WORTH_A_WARNING: usize = 20;
+
 /// Counts the connections of one listener.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    /// What they are, for the log.
+    what: &'static str,
     total: usize,
     /// 0 means no limit.
     per_address: usize,
@@ -18,6 +23,8 @@ pub(crate) struct Admission {
 struct Admitted {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
+    /// Whether it has been said that few are left.
+    warned: bool,
 }
 
 /// One counted connection; dropping it uncounts it.
@@ -49,8 +56,14 @@ impl fmt::Display for Refusal {
 }
 
 impl Admission {
-    pub(crate) fn new(total: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_address, admitted: Mutex::default() })
+    pub(crate) fn new(what: &'static str, total: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { what, total, per_address, admitted: Mutex::default() })
+    }
+
+    /// How many connections there are.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.lock().total
     }
 
     /// Counts a connection from `peer`, unless a cap is reached. Loopback has no cap of its own: proxies,
@@ -63,6 +76,13 @@ impl Admission {
         }
         admitted.enter(address, if trusted { 0 } else { self.per_address })?;
         admitted.total += 1;
+        // Before anybody is refused: nine of ten, once, until it has been less than eight of ten again.
+        let warns = admitted.total * 10 >= self.total * 9 && !std::mem::replace(&mut admitted.warned, true);
+        let count = admitted.total;
+        drop(admitted);
+        if warns && self.total >= WORTH_A_WARNING {
+            log::warn!("{count} of at most {} {} connections are in use", self.total, self.what);
+        }
         Ok(Permit { admission: Arc::clone(self), address })
     }
 
@@ -124,6 +144,9 @@ impl Drop for Permit {
         let mut admitted = self.admission.lock();
         admitted.total -= 1;
         admitted.leave(self.address);
+        if admitted.total * 10 < self.admission.total * 8 {
+            admitted.warned = false;
+        }
     }
 }
 
@@ -138,7 +161,7 @@ mod tests {
 
     #[test]
     fn caps_hold_at_their_edges_and_permits_give_back() {
-        let admission = Admission::new(3, 2);
+        let admission = Admission::new("test", 3, 2);
         let first = admission.admit(ip("192.0.2.1"), false).unwrap();
         let _second = admission.admit(ip("::ffff:192.0.2.1"), false).unwrap();
         assert_eq!(admission.admit(ip("192.0.2.1"), false).unwrap_err(), Refusal::PerAddress(2));
@@ -150,13 +173,27 @@ mod tests {
     }
 
     #[test]
+    fn it_is_said_once_that_few_are_left_until_there_are_many_again() {
+        let admission = Admission::new("test", 20, 0);
+        let mut permits: Vec<_> = (0..17).map(|_| admission.admit(ip("127.0.0.1"), false).unwrap()).collect();
+        assert!(!admission.lock().warned);
+        permits.push(admission.admit(ip("127.0.0.1"), false).unwrap());
+        assert!(admission.lock().warned, "at 18 of 20");
+        permits.truncate(16);
+        assert!(admission.lock().warned, "still at 16 of 20");
+        permits.truncate(15);
+        assert!(!admission.lock().warned, "no longer at 15");
+        assert_eq!(admission.count(), 15);
+    }
+
+    #[test]
     fn loopback_and_zero_have_no_cap_per_address() {
-        let admission = Admission::new(100, 1);
+        let admission = Admission::new("test", 100, 1);
         let permits: Vec<_> =
             ["127.0.0.1", "127.0.0.1", "::1", "::1"].map(|a| admission.admit(ip(a), false).unwrap()).into();
         drop(permits);
         assert!(admission.admitted.lock().unwrap().by_address.is_empty());
-        let unlimited = Admission::new(100, 0);
+        let unlimited = Admission::new("test", 100, 0);
         assert!(
             (0..50).map(|_| unlimited.admit(ip("192.0.2.1"), false)).collect::<Result<Vec<_>, _>>().is_ok()
         );
@@ -164,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_proxy_has_no_cap_but_those_it_speaks_for_have() {
-        let admission = Admission::new(100, 1);
+        let admission = Admission::new("test", 100, 1);
         let mut behind: Vec<_> = (0..3).map(|_| admission.admit(ip("192.0.2.1"), true).unwrap()).collect();
         behind[0].move_to(ip("203.0.113.1")).unwrap();
         assert_eq!(behind[1].move_to(ip("203.0.113.1")), Err(Refusal::PerAddress(1)));
@@ -177,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_64_counts_as_one_address() {
-        let admission = Admission::new(100, 1);
+        let admission = Admission::new("test", 100, 1);
         let _permit = admission.admit(ip("2001:db8::1"), false).unwrap();
         assert!(admission.admit(ip("2001:db8::2"), false).is_err());
         assert!(admission.admit(ip("2001:db8:0:1::1"), false).is_ok());

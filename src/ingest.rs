@@ -61,7 +61,7 @@ impl Ingest {
             stopper: stopper.clone(),
             http_port,
         });
-        let admission = Admission::new(limits.rtmp_connections, limits.rtmp_connections_per_address);
+        let admission = Admission::new("RTMP", limits.rtmp_connections, limits.rtmp_connections_per_address);
         let threads = Threads::new();
         let connections = threads.share();
         let name = "rtmp-accept";

@@ -209,7 +209,7 @@ fn a_viewer_that_has_shut_down_its_sending_side_gets_the_stream() {
         })
         .collect();
     for viewer in &mut viewers {
-        plays(viewer, 150);
+        plays(viewer, 80);
     }
     drop(viewers);
     scene.ends_well();

@@ -101,7 +101,7 @@ impl Gate {
             accept_at: None,
             stopper: Stopper::new(poll.registry(), WAKE)?,
             poll,
-            connections: Admission::new(limits.http_connections, limits.http_connections_per_address),
+            connections: Admission::new("HTTP", limits.http_connections, limits.http_connections_per_address),
             proxies: TrustedProxies::new(&config.trusted_proxies),
             max_requests: limits.http_requests,
             patience: config.timeouts.request,

@@ -167,7 +167,7 @@ fn median_and_most(delays: &[Duration]) -> (Duration, Duration) {
 }
 
 /// Frames of the undisturbed while.
-const CALM: usize = 40;
+const CALM: usize = 20;
 
 /// How late a frame may be.
 const MOST_DELAY: Duration = Duration::from_millis(500);

@@ -12,6 +12,8 @@ pub mod deadline;
 pub mod ffmpeg;
 pub mod flv;
 pub mod http;
+#[cfg(target_os = "linux")]
+pub mod line;
 pub mod media;
 pub mod numbered;
 pub mod process;

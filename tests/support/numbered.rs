@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::flv::{Kind, Tag};
-use super::rtmp::{RtmpClient, VIDEO};
+use super::rtmp::{AUDIO, RtmpClient, VIDEO};
 
 /// How often frames come, and how large they are.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,9 @@ impl Numbered {
         let mut client = RtmpClient::try_connect(server).map_err(|error| error.to_string())?;
         let stream = client.publish(app, name)?;
         client.send(VIDEO, stream, 0, &SEQUENCE_HEADER);
+        // A little sound, so that nobody waits to see whether there is any.
+        client.send(AUDIO, stream, 0, &[0xaf, 0, 0x12, 0x10]);
+        client.send(AUDIO, stream, 0, &[0xaf, 1, 0x21, 0x10, 4, 0x60]);
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
         let thread = thread::spawn(move || shared.publish(client, stream, pace));
@@ -132,9 +135,9 @@ impl Stamp {
     /// When the frame is not one of ours, whole.
     #[track_caller]
     pub fn of(tag: &Tag) -> Self {
-        let words: Vec<u64> =
-            tag.payload().as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word)).collect();
-        let [number, due, .., last] = words[..] else { panic!("{tag:?} is too short for a numbered frame") };
+        let (words, _) = tag.payload().as_chunks::<8>();
+        let [number, due, .., last] = words else { panic!("{tag:?} is too short for a numbered frame") };
+        let [number, due, last] = [number, due, last].map(|word| u64::from_be_bytes(*word));
         assert_eq!(number, last, "{tag:?} ends as another frame does");
         Self { number, due: Duration::from_micros(due) }
     }

@@ -40,7 +40,7 @@ pub fn broken() -> Vec<(&'static str, Vec<u8>)> {
         ("an address of the other family", b"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n".to_vec()),
         ("a port that is none", b"PROXY TCP4 203.0.113.9 192.0.2.1 65536 2\r\n".to_vec()),
         ("a family that is none", b"PROXY TCP5 203.0.113.9 192.0.2.1 1 2\r\n".to_vec()),
-        ("a line without end", [b"PROXY TCP4 ".as_slice(), &[b'1'; 200]].concat()),
+        ("a line without end", [b"PROXY TCP4 ".as_slice(), &[b'1'; 4096]].concat()),
         ("version 1 in version 2's dress", bad_version),
         ("a command that is none", bad_command),
         ("too few bytes for an address", too_short),
