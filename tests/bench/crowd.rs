@@ -92,6 +92,8 @@ struct Run<'a> {
     viewers: Vec<(Viewer, Habit)>,
     poll: Poll,
     buffer: Vec<u8>,
+    /// When slow viewers read next.
+    slow_tick: Instant,
     seen: Seen,
 }
 
@@ -110,6 +112,7 @@ pub fn run<T>(
         viewers: Vec::with_capacity(crowd.viewers),
         poll: Poll::new()?,
         buffer: vec![0; 256 << 10],
+        slow_tick: Instant::now(),
         seen: Seen::default(),
     };
     run.join_all()?;
@@ -147,17 +150,16 @@ impl Run<'_> {
 
     fn play_until(&mut self, end: Instant) -> io::Result<()> {
         let mut events = Events::with_capacity(4096);
-        let mut slow_tick = Instant::now() + SLOW_TICK;
         loop {
             let now = Instant::now();
-            if now >= slow_tick {
+            if now >= self.slow_tick {
                 self.read_slowly();
-                slow_tick += SLOW_TICK;
+                self.slow_tick += SLOW_TICK;
             }
             if now >= end {
                 return Ok(());
             }
-            let wait = end.min(slow_tick).saturating_duration_since(now);
+            let wait = end.min(self.slow_tick).saturating_duration_since(now);
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
