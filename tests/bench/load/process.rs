@@ -27,9 +27,14 @@ pub struct Usage {
 impl Measured {
     /// Starts this build's rtmpd on free ports of the loopback interface; gives the RTMP and the HTTP address.
     pub fn rtmpd(flags: &[String]) -> io::Result<(Self, SocketAddr, SocketAddr)> {
+        Self::start(&mut Self::rtmpd_command(flags))
+    }
+
+    /// What starts it, for whom something is to be added.
+    pub fn rtmpd_command(flags: &[String]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmpd"));
         command.args(["--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(flags).env("RUST_LOG", "warn");
-        Self::start(&mut command)
+        command
     }
 
     /// Starts a program whose first two lines of output are addresses, which may have a scheme in front.
