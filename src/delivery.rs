@@ -37,6 +37,11 @@ use crate::threads::{Threads, persist};
 /// How many bytes one viewer may be sent before it is the next one's turn.
 const QUANTUM: usize = 512 << 10;
 
+/// Nanoseconds of each second that a worker works before the next one gets viewers, too. One that writes to all in
+/// turn costs less than several that do so side by side; but nobody shall wait for long until all others have had
+/// their turn.
+const BUSY: u64 = 150_000_000;
+
 /// When a viewer that does not keep up is given up.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
@@ -85,14 +90,19 @@ pub(crate) struct Delivery {
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     workers: Vec<WorkerHandle>,
+    /// See [`BUSY`].
+    busy: u64,
     lane: LaneHandle,
 }
 
 impl Dispatch {
-    /// Gives a viewer that has caught up to the worker with the least to send.
+    /// Gives a viewer that has caught up to the first worker that has room, or else to the one with the least to do.
     fn to_worker(&self, viewer: Box<Viewer>) {
-        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
-            worker.adopt(viewer);
+        let cost = viewer.cost();
+        let with_room = self.workers.iter().find(|worker| worker.load() + cost <= self.busy);
+        let least_busy = || self.workers.iter().min_by_key(|worker| worker.load());
+        if let Some(worker) = with_room.or_else(least_busy) {
+            worker.adopt(viewer, cost);
         }
     }
 
@@ -105,10 +115,20 @@ impl Dispatch {
 impl Delivery {
     /// Starts `workers` workers and the slow lane.
     pub(crate) fn start(registry: Arc<Registry>, workers: usize, patience: Patience) -> io::Result<Self> {
+        Self::start_sharing(registry, workers, BUSY, patience)
+    }
+
+    /// The same with workers that are busy at another load.
+    fn start_sharing(
+        registry: Arc<Registry>,
+        workers: usize,
+        busy: u64,
+        patience: Patience,
+    ) -> io::Result<Self> {
         let counters = Arc::<Counters>::default();
         let (mut lane, lane_handle) = Lane::new(Arc::clone(&registry), Arc::clone(&counters), patience)?;
         let (ready, handles): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| Worker::new()).unzip();
-        let dispatch = Arc::new(Dispatch { workers: handles, lane: lane_handle });
+        let dispatch = Arc::new(Dispatch { workers: handles, busy, lane: lane_handle });
         let (worker_threads, lane_threads) = (Threads::new(), Threads::new());
         for (index, mut worker) in ready.into_iter().enumerate() {
             let (dispatch, name) = (Arc::clone(&dispatch), format!("worker-{index}"));

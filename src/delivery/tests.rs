@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
+use super::worker::WorkerHandle;
 use super::{Answers, Delivery, Patience, QUANTUM, ViewerRequest};
 use crate::config::Config;
 use crate::media::{Packet, PacketKind, StreamName, Timestamp};
@@ -42,6 +43,11 @@ impl Pair {
 
     fn send(&mut self, keyframe: bool, length: usize) {
         let payload = [&[if keyframe { 0x17 } else { 0x27 }, 1, 0, 0, 0][..], &vec![7; length]].concat();
+        self.send_payload(&payload);
+    }
+
+    fn send_payload(&mut self, payload: &[u8]) {
+        let payload = payload.to_vec();
         let packet = Packet { kind: PacketKind::Video, timestamp: Timestamp(self.time), payload };
         self.publication.push(packet, Instant::now());
         self.publication.tick(Instant::now());
@@ -90,15 +96,39 @@ fn read_until(peer: &mut TcpStream, wanted: &[u8]) {
     }
 }
 
-fn deliver(pair: &Pair, workers: usize) -> Delivery {
+fn deliver(pair: &Pair, workers: usize, busy: u64) -> Delivery {
     let patience = Patience { stall: Duration::from_secs(60), skips: 10 };
-    Delivery::start(Arc::clone(&pair.registry), workers, patience).unwrap()
+    Delivery::start_sharing(Arc::clone(&pair.registry), workers, busy, patience).unwrap()
+}
+
+/// How many viewers each worker has, by its load.
+fn loads(delivery: &Delivery) -> Vec<u64> {
+    delivery.dispatch.workers.iter().map(WorkerHandle::load).collect()
+}
+
+#[test]
+fn workers_get_viewers_one_after_the_other_until_they_are_busy() {
+    let pair = Pair::new(Framing::Plain);
+    let cost = pair.viewer.as_ref().unwrap().cost();
+    let delivery = deliver(&pair, 3, 2 * cost);
+    let mut peers = Vec::new();
+    for expected in [[1, 0, 0], [2, 0, 0], [2, 1, 0], [2, 2, 0], [2, 2, 1], [2, 2, 2], [3, 2, 2], [3, 3, 2]] {
+        let (request, mut peer) = request(StreamName::new("live", "s").unwrap(), Framing::Plain, Box::new(()));
+        delivery.serve(request);
+        read_until(&mut peer, b"FLV");
+        peers.push(peer);
+        assert_eq!(loads(&delivery), expected.map(|viewers| viewers * cost));
+    }
+    drop(peers);
+    pair.registry.close();
+    assert!(delivery.shutdown(Instant::now() + Duration::from_secs(5)));
+    assert_eq!(loads(&delivery), [0; 3]);
 }
 
 #[test]
 fn a_worker_that_panics_closes_its_viewers_and_goes_on_while_others_play() {
     let mut pair = Pair::new(Framing::Plain);
-    let delivery = deliver(&pair, 2);
+    let delivery = deliver(&pair, 2, 0);
     let name = || StreamName::new("live", "s").unwrap();
     let join = |permit: Box<dyn Send>| {
         let (request, mut peer) = request(name(), Framing::Plain, permit);
@@ -106,7 +136,7 @@ fn a_worker_that_panics_closes_its_viewers_and_goes_on_while_others_play() {
         read_until(&mut peer, b"FLV");
         peer
     };
-    // Workers take turns while their loads are equal.
+    // Workers that are busy from the first viewer on take turns.
     let (bomb, mut other_workers, mut same_workers) =
         (join(Box::new(Bomb)), join(Box::new(())), join(Box::new(())));
     drop(bomb);
@@ -117,10 +147,9 @@ fn a_worker_that_panics_closes_its_viewers_and_goes_on_while_others_play() {
     }
     end.join().unwrap().unwrap();
     let mut late = join(Box::new(()));
-    pair.send(false, 10);
-    let marker = [7; 10];
-    read_until(&mut other_workers, &marker);
-    read_until(&mut late, &marker);
+    pair.send_payload(&[0x27, 1, 0, 0, 0, 1, 2, 3, 4, 5]);
+    read_until(&mut other_workers, &[1, 2, 3, 4, 5]);
+    read_until(&mut late, &[1, 2, 3, 4, 5]);
     pair.registry.close();
     assert!(delivery.shutdown(Instant::now() + Duration::from_secs(5)), "all threads have ended");
 }
@@ -128,7 +157,7 @@ fn a_worker_that_panics_closes_its_viewers_and_goes_on_while_others_play() {
 #[test]
 fn a_slow_lane_that_panics_keeps_those_who_wait() {
     let pair = Pair::new(Framing::Plain);
-    let delivery = deliver(&pair, 1);
+    let delivery = deliver(&pair, 1, 0);
     let name = StreamName::new("live", "later").unwrap();
     let wait = |permit: Box<dyn Send>, wait| {
         let (request, peer) = request(name.clone(), Framing::Plain, permit);

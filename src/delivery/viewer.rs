@@ -26,6 +26,10 @@ const STEADY: Duration = Duration::from_secs(2);
 /// How long a viewer may take nothing while memory is short and it holds what nobody else needs.
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What one write costs, in nanoseconds, and how many bytes of it cost one more: nearly all of it is the kernel's.
+const BURST_COST: u64 = 8_000;
+const BYTES_PER_NANOSECOND: u64 = 2;
+
 const SKIP_WINDOW: Duration = Duration::from_secs(60);
 
 /// Who watches a live stream, and how far it is.
@@ -140,6 +144,13 @@ impl Viewer {
     /// See [`Client::presence`].
     pub(super) fn presence(&self) -> Presence {
         self.client.presence()
+    }
+
+    /// How many nanoseconds of each second a worker will need for it, roughly.
+    pub(super) fn cost(&self) -> u64 {
+        let (bytes, bursts) = self.live.rates(Instant::now());
+        // A viewer of a silent stream costs something, too.
+        1 + bursts * BURST_COST + bytes / BYTES_PER_NANOSECOND
     }
 
     /// Notes what it adds to the load of the worker that gets it.

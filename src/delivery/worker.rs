@@ -17,9 +17,6 @@ const MAX_EVENTS: usize = 1024;
 /// How often a worker looks at sockets on which nothing flows, and at streams whose end it may have missed.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
-/// Bytes per second that a viewer counts for at the least, so that viewers of a silent stream are shared out, too.
-const MIN_WEIGHT: u64 = 1;
-
 /// The senders' side of a worker's channels.
 #[derive(Debug)]
 pub(super) struct WorkerHandle {
@@ -36,19 +33,19 @@ enum Command {
 #[derive(Debug)]
 pub(super) struct LoadShare {
     load: Arc<AtomicU64>,
-    bytes_per_second: u64,
+    cost: u64,
 }
 
 impl LoadShare {
-    fn new(load: &Arc<AtomicU64>, bytes_per_second: u64) -> Self {
-        load.fetch_add(bytes_per_second, Ordering::Relaxed);
-        Self { load: Arc::clone(load), bytes_per_second }
+    fn new(load: &Arc<AtomicU64>, cost: u64) -> Self {
+        load.fetch_add(cost, Ordering::Relaxed);
+        Self { load: Arc::clone(load), cost }
     }
 }
 
 impl Drop for LoadShare {
     fn drop(&mut self) {
-        self.load.fetch_sub(self.bytes_per_second, Ordering::Relaxed);
+        self.load.fetch_sub(self.cost, Ordering::Relaxed);
     }
 }
 
@@ -83,15 +80,15 @@ impl Outlet for Events {
 }
 
 impl WorkerHandle {
-    /// Bytes per second that its viewers take together.
+    /// Nanoseconds per second that its viewers take together, roughly.
     pub(super) fn load(&self) -> u64 {
         self.load.load(Ordering::Relaxed)
     }
 
-    pub(super) fn adopt(&self, mut viewer: Box<Viewer>) {
+    /// Takes a viewer that costs so much.
+    pub(super) fn adopt(&self, mut viewer: Box<Viewer>, cost: u64) {
         // Counted before it arrives, so that a storm of joins is shared out evenly.
-        let rate = viewer.live().byte_rate(Instant::now()).max(MIN_WEIGHT);
-        viewer.set_load(LoadShare::new(&self.load, rate));
+        viewer.set_load(LoadShare::new(&self.load, cost));
         hand_over(&self.viewers, Command::Adopt(viewer));
     }
 

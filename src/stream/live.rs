@@ -222,9 +222,10 @@ impl LiveStream {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Average bytes per second, for sharing viewers out to workers.
-    pub(crate) fn byte_rate(&self, now: Instant) -> u64 {
-        self.bytes() / self.uptime(now).as_secs().max(1)
+    /// Average bytes and bursts per second, for sharing viewers out to workers.
+    pub(crate) fn rates(&self, now: Instant) -> (u64, u64) {
+        let (seconds, bursts) = (self.uptime(now).as_secs().max(1), self.read(|shared| shared.window.next()));
+        (self.bytes() / seconds, bursts / seconds)
     }
 
     pub(crate) fn status(&self, now: Instant) -> StreamStatus {
