@@ -6,6 +6,7 @@
 //! while. Those who wait for a stream that is not live yet sit in the slow lane, too, as entries with a
 //! deadline. No thread ever waits for a viewer.
 
+mod backlog;
 mod client;
 mod lane;
 #[cfg(test)]

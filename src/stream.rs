@@ -8,7 +8,7 @@
 //! Publishers tell [outlets](live::Outlet) of every burst over their channels. Such an event is a hint: it
 //! wakes and it carries the burst, but what counts is the stream's state, so a lost event loses nothing.
 
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod burst;
 pub(crate) mod cursor;
 mod headers;

@@ -1,6 +1,6 @@
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::client::Client;
@@ -12,8 +12,9 @@ use crate::media::{Packet, PacketKind, StreamName, Timestamp};
 use crate::peer::Peer;
 use crate::server::stream_settings;
 use crate::stream::EndReason;
-use crate::stream::burst::Framing;
+use crate::stream::burst::{Burst, Framing};
 use crate::stream::cursor::Start;
+use crate::stream::live::{Outlet, StreamEvent};
 use crate::stream::publication::Publication;
 use crate::stream::registry::Registry;
 
@@ -196,6 +197,44 @@ fn a_blocked_viewer_is_stalled_wherever_its_last_write_ended() {
         *place += 1;
         // Room for some more, so that the next write that blocks ends elsewhere.
         pair.peer.read_exact(&mut vec![0; 100_000 + 7 * within]).unwrap();
+    }
+}
+
+/// However late its worker is, and wherever the viewer stands, it gets every burst once and in order.
+#[test]
+fn a_backlog_goes_out_in_one_write_and_nothing_twice() {
+    for already_sent in 0..=3 {
+        let mut pair = Pair::new(Framing::Plain);
+        assert_eq!(pair.pump(), Pumped::CaughtUp);
+        let outlet = Arc::new(Kept::default());
+        pair.publication.live().attach(&(Arc::clone(&outlet) as Arc<dyn Outlet>));
+        (1..=4_u8).for_each(|mark| pair.send_payload(&[0x27, 1, 0, 0, 0, mark, mark, mark]));
+        let bursts = outlet.0.lock().unwrap().clone();
+        let viewer = pair.viewer.as_mut().unwrap();
+        assert_eq!(viewer.send(&bursts[..already_sent], &mut pair.scratch), Pumped::CaughtUp);
+        assert_eq!(viewer.send(&bursts, &mut pair.scratch), Pumped::CaughtUp);
+        assert_eq!(viewer.send(&bursts[1..], &mut pair.scratch), Pumped::CaughtUp);
+        drop(pair.viewer);
+        let mut got = Vec::new();
+        pair.peer.read_to_end(&mut got).unwrap();
+        let marks: Vec<u8> = got
+            .windows(3)
+            .filter(|bytes| matches!(bytes, [a @ 1..=4, b, c] if a == b && b == c))
+            .map(|b| b[0])
+            .collect();
+        assert_eq!(marks, [1, 2, 3, 4], "{already_sent}");
+    }
+}
+
+/// Keeps the bursts that it is told of.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Arc<Burst>>>);
+
+impl Outlet for Kept {
+    fn notify(&self, event: StreamEvent) {
+        if let StreamEvent::Burst(_, burst) = event {
+            self.0.lock().unwrap().push(burst);
+        }
     }
 }
 

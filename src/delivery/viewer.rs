@@ -176,15 +176,21 @@ impl Viewer {
         self.last_blocked.is_none_or(|blocked| now.saturating_duration_since(blocked) >= STEADY)
     }
 
-    /// Sends one burst that has just come. This is the hot path: one write, and nothing else, for a viewer that
-    /// has had all bursts before it.
-    pub(super) fn send(&mut self, burst: &Arc<Burst>, scratch: &mut Scratch) -> Pumped {
-        if self.cursor.is_past(burst.sequence) {
+    /// Sends bursts that have just come, one behind the other. This is the hot path: one write, and nothing else, for a
+    /// viewer that has had all bursts before them.
+    pub(super) fn send(&mut self, bursts: &[Arc<Burst>], scratch: &mut Scratch) -> Pumped {
+        if bursts.last().is_some_and(|last| self.cursor.is_past(last.sequence)) {
             return Pumped::CaughtUp;
         }
-        if self.unsent.is_some() || !self.cursor.is_at(burst.sequence) {
-            return self.pump(scratch, super::QUANTUM);
+        let first = bursts.iter().position(|burst| self.cursor.is_at(burst.sequence));
+        match first.map(|first| &bursts[first..]).filter(|_| self.unsent.is_none()) {
+            Some([burst]) => self.send_one(burst),
+            Some(bursts) if bursts.len() <= MAX_PIECES => self.send_some(bursts),
+            _ => self.pump(scratch, super::QUANTUM),
         }
+    }
+
+    fn send_one(&mut self, burst: &Arc<Burst>) -> Pumped {
         let bytes = burst.framed(self.client.framing);
         let written = match self.client.socket.write(bytes) {
             Ok(written) => written,
@@ -197,6 +203,19 @@ impl Viewer {
             return Pumped::CaughtUp;
         }
         self.unsent = Some(Unsent { what: Source::Burst(Arc::clone(burst)), offset: written });
+        self.note_write(written, true, Instant::now());
+        Pumped::Blocked
+    }
+
+    fn send_some(&mut self, bursts: &[Arc<Burst>]) -> Pumped {
+        let (written, whole) = match self.write_pieces(bursts) {
+            Ok(done) => done,
+            Err(error) if is_would_block(&error) => (0, false),
+            Err(_) => return Pumped::Gone(LeaveReason::Left),
+        };
+        if whole {
+            return Pumped::CaughtUp;
+        }
         self.note_write(written, true, Instant::now());
         Pumped::Blocked
     }

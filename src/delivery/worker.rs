@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, select, unbounded};
 
+use super::backlog::{self, Batch};
 use super::client::Presence;
 use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
 use super::{Dispatch, QUANTUM, hand_over};
-use crate::stream::burst::Burst;
 use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};
 
 /// How many events may wait for a worker. Further ones are dropped; it then catches up from the window.
@@ -116,10 +116,8 @@ impl Worker {
         let mut look_around = after(LOOK_AROUND);
         loop {
             select! {
-                recv(self.events) -> event => match event {
-                    Ok(StreamEvent::Burst(id, burst)) => self.deliver(id, &burst, dispatch),
-                    Ok(StreamEvent::Ended(id)) => self.catch_up(id, dispatch),
-                    Ok(StreamEvent::Ready(_)) | Err(_) => {}
+                recv(self.events) -> event => if let Ok(first) = event {
+                    self.deliver(first, dispatch);
                 },
                 recv(self.viewers) -> command => match command {
                     Ok(Command::Adopt(viewer)) => self.adopt(viewer, dispatch),
@@ -152,11 +150,14 @@ impl Worker {
         }
     }
 
-    fn deliver(&mut self, id: StreamId, burst: &Arc<Burst>, dispatch: &Dispatch) {
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.last_burst = Instant::now();
+    /// Delivers what has come by now.
+    fn deliver(&mut self, first: StreamEvent, dispatch: &Dispatch) {
+        for Batch { stream, bursts, .. } in backlog::take(first, &self.events) {
+            if let Some(group) = self.groups.get_mut(&stream) {
+                group.last_burst = Instant::now();
+            }
+            self.for_each_viewer(stream, dispatch, |viewer, scratch| viewer.send(&bursts, scratch));
         }
-        self.for_each_viewer(id, dispatch, |viewer, scratch| viewer.send(burst, scratch));
     }
 
     fn catch_up(&mut self, id: StreamId, dispatch: &Dispatch) {
