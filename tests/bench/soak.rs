@@ -32,11 +32,6 @@ const PATH: &str = "/live/soak.flv";
 /// How long the publisher stays away before it comes back.
 const AWAY: Duration = Duration::from_millis(500);
 
-/// glibc gives new threads arenas of their own, up to eight for each core, and each keeps what a stream's window has
-/// taken once: memory would grow by a megabyte with each session until all arenas have had their turn, which takes
-/// longer than a soak. With one of them, what grows is rtmpd's.
-const ONE_ARENA: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
-
 /// There must be something in each quarter of the time.
 const LEAST_SECONDS: u64 = 12;
 
@@ -66,7 +61,7 @@ fn main() -> ExitCode {
 
 fn soak(options: &Options) -> io::Result<ExitCode> {
     load::raise_descriptor_limit();
-    let (process, rtmp, http) = Measured::start(Measured::rtmpd_command(&[]).envs([ONE_ARENA]))?;
+    let (process, rtmp, http) = Measured::start(&mut Measured::rtmpd_command(&[]))?;
     let (stop, stopped) = channel();
     let every = Duration::from_secs(options.reconnect);
     let publisher = thread::spawn(move || publish_again_and_again(rtmp, every, &stopped));
