@@ -9,6 +9,7 @@
 mod backlog;
 mod client;
 mod lane;
+mod leave;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

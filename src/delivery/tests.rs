@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
+use super::leave::LeaveReason;
+use super::viewer::{Pumped, Scratch, Viewer};
 use super::worker::WorkerHandle;
 use super::{Answers, Delivery, Patience, QUANTUM, ViewerRequest};
 use crate::config::Config;

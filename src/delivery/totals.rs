@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::viewer::LeaveReason;
+use super::leave::LeaveReason;
 
 /// Counts as things happen.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::client::{Client, Presence};
+use super::leave::LeaveReason;
 use super::worker::LoadShare;
 use super::{Answers, Patience};
 use crate::stream::EndReason;
@@ -84,25 +85,6 @@ pub(super) enum Pumped {
     More,
     /// It is over.
     Gone(LeaveReason),
-}
-
-/// Why a viewer's response ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeaveReason {
-    /// The stream did; the viewer has had the last chunk.
-    Ended(EndReason),
-    /// The viewer closed its connection, or it was lost.
-    Left,
-    /// It took nothing for too long.
-    Stalled,
-    /// It skipped too often.
-    TooSlow,
-    /// It took nothing while memory was short.
-    OutOfMemory,
-    /// The server could not wait for it any longer.
-    CutOff,
-    /// The server made a mistake while it served this viewer or others.
-    Failure,
 }
 
 impl Viewer {
@@ -393,18 +375,4 @@ impl Unsent {
 
 fn is_would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
-}
-
-impl fmt::Display for LeaveReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(reason) => reason.fmt(f),
-            Self::Left => f.write_str("closed by the viewer"),
-            Self::Stalled => f.write_str("took nothing for too long"),
-            Self::TooSlow => f.write_str("too slow for the stream, skipped too often"),
-            Self::OutOfMemory => f.write_str("took nothing while memory was short"),
-            Self::Failure => f.write_str("closed after an error of the server"),
-            Self::CutOff => f.write_str("cut off by shutdown"),
-        }
-    }
 }

@@ -7,7 +7,8 @@ use crossbeam_channel::{Receiver, Sender, after, bounded, select, unbounded};
 
 use super::backlog::{self, Batch};
 use super::client::Presence;
-use super::viewer::{LeaveReason, Pumped, Scratch, Viewer};
+use super::leave::LeaveReason;
+use super::viewer::{Pumped, Scratch, Viewer};
 use super::{Dispatch, QUANTUM, hand_over};
 use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};
 
