@@ -39,8 +39,6 @@ pub(crate) struct Permit {
 pub(crate) enum Refusal {
     Total(usize),
     PerAddress(usize),
-    /// Of those whose requests are not answered yet.
-    Requests(usize),
 }
 
 impl std::error::Error for Refusal {}
@@ -49,7 +47,6 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Total(cap) => write!(f, "all {cap} connections are in use"),
-            Self::Requests(cap) => write!(f, "{cap} requests are being answered already"),
             Self::PerAddress(cap) => write!(f, "its address has {cap} connections already"),
         }
     }

@@ -3,12 +3,13 @@
 //! meanwhile, and it is a viewer's. No client has a thread, so that those who dawdle cost next to nothing.
 
 mod client;
+mod displacement;
 mod exchange;
 mod turned_away;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 
 use self::client::{Client, Refused, State, Step};
+use self::displacement::gives_way;
 use self::exchange::Exchange;
 use self::turned_away::TurnedAway;
 use super::answer::plain;
@@ -35,6 +37,9 @@ const FRONT_PATIENCE: Duration = Duration::from_secs(10);
 /// How many requests tiny_http has before it at a time; others wait for their turn.
 const MAX_EXCHANGES: usize = 8;
 const _: () = assert!(3 * MAX_EXCHANGES <= DESCRIPTORS_FOR_EXCHANGES);
+
+/// How long no connection is accepted when there is no room for its request.
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// How many connections are accepted before those who are there have their turn.
 const MAX_ACCEPTS: usize = 64;
@@ -168,6 +173,10 @@ impl Gate {
             return;
         }
         for _ in 0..MAX_ACCEPTS {
+            if self.clients.len() >= self.max_requests && !self.make_room() {
+                // All are at work: whoever comes now waits in the kernel's queue for a moment.
+                return self.accept_at = Some(now + ROOM_PAUSE);
+            }
             let Some(listener) = &mut self.listener else { return };
             match listener.accept() {
                 Accepted::Connection(socket, peer) => self.admit(socket, peer),
@@ -186,7 +195,7 @@ impl Gate {
         let trusted = self.proxies.trusts(peer.ip());
         let id = self.next_id;
         self.next_id += 1;
-        let mut client = Client::new(socket, peer, permit, trusted, Instant::now() + self.patience);
+        let mut client = Client::new(socket, peer, permit, trusted, self.patience);
         match client.register(self.poll.registry(), token_of(id)) {
             Ok(()) => {
                 self.clients.insert(id, client);
@@ -200,9 +209,6 @@ impl Gate {
     }
 
     fn permit(&mut self, peer: Peer) -> Result<Permit, Refusal> {
-        if self.clients.len() >= self.max_requests && !self.make_room() {
-            return Err(Refusal::Requests(self.max_requests));
-        }
         let trusted = self.proxies.trusts(peer.ip());
         match self.connections.admit(peer.ip(), trusted) {
             Err(Refusal::Total(_)) if self.make_room() => self.connections.admit(peer.ip(), trusted),
@@ -212,23 +218,15 @@ impl Gate {
 
     /// Has the oldest request that dawdles give way to another. Returns whether there was one.
     fn make_room(&mut self) -> bool {
-        self.drop_oldest(Client::is_dispensable)
+        let now = Instant::now();
+        self.drop_oldest(|client| client.dawdles(now))
     }
 
-    /// Drops the oldest of these clients, of the address that has most of them: who holds many open keeps out nobody
-    /// but himself. Returns whether there was one.
+    /// Drops one of these clients; returns whether there was one.
     fn drop_oldest(&mut self, is_one: impl Fn(&Client) -> bool) -> bool {
-        let mut crowds: HashMap<IpAddr, usize> = HashMap::new();
-        for client in self.clients.values().filter(|client| is_one(client)) {
-            *crowds.entry(client.counted_as()).or_default() += 1;
-        }
-        let Some((&crowd, _)) = crowds.iter().max_by_key(|(_, count)| **count) else { return false };
-        let gives_way = |client: &Client| is_one(client) && client.counted_as() == crowd;
-        let Some(id) = self.clients.iter().find(|(_, client)| gives_way(client)).map(|(id, _)| *id) else {
-            return false;
-        };
-        self.displace(id);
-        true
+        let of_these = self.clients.iter().filter(|(_, client)| is_one(client));
+        let candidates: Vec<_> = of_these.map(|(id, client)| (*id, client.counted_as())).collect();
+        gives_way(&candidates).inspect(|id| self.displace(*id)).is_some()
     }
 
     fn displace(&mut self, id: u64) {

@@ -18,6 +18,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long to read on after an answer, so that unread input does not reset the connection before it arrives.
 pub(super) const LINGER: Duration = Duration::from_millis(500);
 
+/// How long a client has in any case before others may need its place: in a storm of honest ones each gets its turn.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// How much is read after an answer at the most.
 const MAX_WASTE: usize = 1 << 20;
 
@@ -27,6 +30,7 @@ pub(super) struct Client {
     connection: Option<Connection>,
     pub(super) peer: Peer,
     pub(super) state: State,
+    since: Instant,
     /// When the present state must have ended.
     pub(super) deadline: Instant,
 }
@@ -85,11 +89,12 @@ impl Client {
         peer: Peer,
         permit: Permit,
         may_have_preface: bool,
-        deadline: Instant,
+        patience: Duration,
     ) -> Self {
         let incoming = Incoming { may_have_preface, ..Incoming::default() };
         let connection = Some(Connection { socket, permit });
-        Self { connection, peer, state: State::Receiving(incoming), deadline }
+        let now = Instant::now();
+        Self { connection, peer, state: State::Receiving(incoming), since: now, deadline: now + patience }
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -102,9 +107,13 @@ impl Client {
         self.connection.as_ref().map_or(self.peer.ip(), |connection| connection.permit.address())
     }
 
-    /// Whether it may be dropped when others need its place: nobody works for it.
-    pub(super) fn is_dispensable(&self) -> bool {
-        !matches!(self.state, State::Queued(_) | State::Asking(_))
+    /// Whether it may be dropped when others need its place: it has had its time, and nobody works for it.
+    pub(super) fn dawdles(&self, now: Instant) -> bool {
+        match self.state {
+            State::Queued(_) | State::Asking(_) => false,
+            State::Lingering(_) => true,
+            State::Receiving(_) | State::Answering(..) => now.saturating_duration_since(self.since) >= GRACE,
+        }
     }
 
     /// Whether it has sent nothing at all.
