@@ -13,7 +13,7 @@ use support::abuse;
 use support::bystander::Bystander;
 use support::deadline::{seconds, wait_until};
 use support::flv::Tag;
-use support::http;
+use support::http::{self, Reply};
 use support::numbered::{GENTLE, Numbered};
 use support::scene::Scene;
 use support::turns::alone;
@@ -112,6 +112,26 @@ fn three_hundred_who_come_at_once_are_all_served() {
     times.sort_unstable();
     println!("300 joins took {:?} (median) to {:?}", times[150], times[299]);
     assert!(times[299] < seconds(5), "{:?}", times[299]);
+    scene.ends_well();
+}
+
+#[test]
+fn more_at_once_than_there_is_room_for_requests_are_all_served() {
+    let _alone = alone();
+    let mut scene = Scene::start();
+    let server = scene.rtmpd.http();
+    let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", Bystander::PLAY);
+    // All have asked before the server looks.
+    scene.rtmpd.signal("STOP");
+    let viewers: Vec<TcpStream> = (0..1500).map(|_| abuse::half_open(server, request.as_bytes())).collect();
+    scene.rtmpd.signal("CONT");
+    scene.bystander.forgives();
+    let start = Instant::now();
+    for viewer in viewers {
+        viewer.set_nonblocking(false).unwrap();
+        assert_eq!(Reply::read(viewer, false).status, 200);
+    }
+    println!("1,500 who had asked at once were served after {:?}", start.elapsed());
     scene.ends_well();
 }
 
