@@ -58,7 +58,6 @@ impl Admission {
     }
 
     /// How many connections there are.
-    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.lock().total
     }

@@ -27,6 +27,7 @@ use std::time::Instant;
 use self::front::{Context, Front};
 use self::gate::Gate;
 use self::parked::Parked;
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::delivery::{Answers, Delivery};
 use crate::error::Error;
@@ -41,6 +42,7 @@ const FRONT_WORKERS: usize = 3;
 /// The HTTP side of a server.
 #[derive(Debug)]
 pub(crate) struct Http {
+    connections: Arc<Admission>,
     gate_stopper: Stopper,
     gate: Threads,
     front: Arc<Front>,
@@ -79,12 +81,17 @@ impl Http {
         }
         let mut gatekeeper = Gate::new(listener, config, parked, Arc::clone(&front))
             .map_err(Error::start("the HTTP listener"))?;
-        let gate_stopper = gatekeeper.stopper();
+        let (connections, gate_stopper) = (gatekeeper.connections(), gatekeeper.stopper());
         let gate = Threads::new();
         let name = "http-gate";
         gate.spawn(name, move || persist(name, || gatekeeper.run()))
             .map_err(Error::start("the HTTP listener"))?;
-        Ok(Self { gate_stopper, gate, front, front_threads })
+        Ok(Self { connections, gate_stopper, gate, front, front_threads })
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.count()
     }
 
     /// Lets no new connection in.

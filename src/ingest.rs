@@ -24,6 +24,7 @@ use crate::threads::{Threads, persist};
 /// The RTMP side of a server.
 #[derive(Debug)]
 pub(crate) struct Ingest {
+    connections: Arc<Admission>,
     stopper: Stopper,
     threads: Threads,
 }
@@ -62,12 +63,18 @@ impl Ingest {
             http_port,
         });
         let admission = Admission::new("RTMP", limits.rtmp_connections, limits.rtmp_connections_per_address);
+        let counted = Arc::clone(&admission);
         let threads = Threads::new();
         let connections = threads.share();
         let name = "rtmp-accept";
         threads
             .spawn(name, move || persist(name, || accept(&mut acceptor, &shared, &admission, &connections)))?;
-        Ok(Self { stopper, threads })
+        Ok(Self { connections: counted, stopper, threads })
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.count()
     }
 
     /// Tells every publisher, and lets no new one in.

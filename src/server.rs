@@ -11,6 +11,7 @@ use crate::http::Http;
 use crate::ingest::Ingest;
 use crate::listener::Listener;
 use crate::media::StreamName;
+use crate::room::{self, Room};
 use crate::stream::registry::Registry;
 use crate::stream::{StreamSettings, StreamStatus, Subscription};
 
@@ -30,6 +31,7 @@ pub struct ServerHandle {
     rtmp: SocketAddr,
     http: SocketAddr,
     registry: Arc<Registry>,
+    limits: Limits,
     running: Option<Running>,
 }
 
@@ -85,7 +87,7 @@ impl Server {
     /// [`Error::Bind`] if an address cannot be had, [`Error::Start`] if a thread or the like cannot.
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut config = self.config;
-        let descriptors = descriptor_limit();
+        let descriptors = room::open_files_limit();
         if descriptors < MIN_DESCRIPTORS {
             return Err(Error::Descriptors { limit: descriptors, needed: MIN_DESCRIPTORS });
         }
@@ -107,9 +109,12 @@ impl Server {
         let web = Http::start(http_listener, rtmp, &config, Arc::clone(&registry), Arc::clone(&delivery))?;
         let ingest = Ingest::start(rtmp_listener, Arc::clone(&registry), &config, http.port())
             .map_err(Error::start("the RTMP listener"))?;
-        log_room(&wanted, &config.limits, descriptors);
         let running = Some(Running { ingest, web, delivery });
-        Ok(ServerHandle { rtmp, http, registry, running })
+        let handle = ServerHandle { rtmp, http, registry, limits: config.limits, running };
+        let room = handle.room();
+        room.compare_with(&wanted);
+        log::info!("{room}");
+        Ok(handle)
     }
 }
 
@@ -127,6 +132,13 @@ impl ServerHandle {
     /// All live streams, by name.
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.registry.status()
+    }
+
+    /// How many connections and open files are in use, and how many there may be.
+    pub fn room(&self) -> Room {
+        let count = |running: &Running| (running.web.connections(), running.ingest.connections());
+        let (http, rtmp) = self.running.as_ref().map(count).unwrap_or_default();
+        Room::new(&self.limits, http, rtmp)
     }
 
     /// What has become of all viewers over HTTP since the start, and who are there now.
@@ -187,25 +199,4 @@ pub(crate) fn stream_settings(config: &Config) -> StreamSettings {
         lag_time: config.limits.viewer_lag_time,
         total_bytes: config.limits.stream_bytes,
     }
-}
-
-/// Says how much room there is, and what to do if that is much less than was asked for.
-fn log_room(wanted: &Limits, limits: &Limits, descriptors: usize) {
-    let (http, rtmp, memory) = (limits.http_connections, limits.rtmp_connections, limits.memory() >> 20);
-    if http < wanted.http_connections / 2 || rtmp < wanted.rtmp_connections / 2 {
-        log::warn!(
-            "at most {descriptors} open files leave no room for {} HTTP and {} RTMP connections; \
-             raise the limit with ulimit -n, or LimitNOFILE= in a systemd unit",
-            wanted.http_connections,
-            wanted.rtmp_connections
-        );
-    }
-    log::info!(
-        "room for {http} HTTP and {rtmp} RTMP connections within {descriptors} open files, and {memory} MiB of memory at the most"
-    );
-}
-
-/// How many descriptors this process may have open.
-fn descriptor_limit() -> usize {
-    rlimit::Resource::NOFILE.get_soft().map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }

@@ -118,7 +118,7 @@ fn three_hundred_who_come_at_once_are_all_served() {
 #[test]
 fn more_at_once_than_there_is_room_for_requests_are_all_served() {
     let _alone = alone();
-    let mut scene = Scene::start();
+    let scene = Scene::start();
     let server = scene.rtmpd.http();
     let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", Bystander::PLAY);
     // All have asked before the server looks.

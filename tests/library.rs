@@ -103,6 +103,37 @@ fn a_program_sees_the_tags_that_a_publisher_sends() {
 }
 
 #[test]
+fn it_is_known_what_became_of_every_viewer() {
+    let server = start();
+    let (publisher, stream) = publish(&server, "live", "totals");
+    subscribe(&server, &StreamName::new("live", "totals").unwrap());
+    let play = || {
+        let mut viewer = http::play(server.http_addr(), "/live/totals.flv");
+        viewer.find_tag("a keyframe", |tag| tag.is_keyframe());
+        viewer
+    };
+    let (stays, leaves) = (play(), play());
+    assert_eq!(http::get(server.http_addr(), "/live/nobody.flv?wait=0").status, 404);
+    let room = server.room();
+    assert_eq!((room.http.now, room.rtmp.now), (2, 1));
+    assert!(room.open_files.now > 3 && room.open_files.now < room.open_files.limit, "{room}");
+    let totals = |what: &str, wanted: &dyn Fn(rtmpd::ViewerTotals) -> bool| {
+        wait_until(what, seconds(5), || wanted(server.viewer_totals()).then(|| server.viewer_totals()))
+    };
+    totals("two to watch", &|totals| (totals.watching, totals.joined, totals.refused) == (2, 2, 1));
+    drop(leaves);
+    totals("one to leave", &|totals| (totals.watching, totals.left) == (1, 1));
+    let mut waiting = http::connect(server.http_addr());
+    waiting.write_all(b"GET /live/later.flv?wait=60 HTTP/1.1\r\n\r\n").unwrap();
+    totals("one to wait", &|totals| totals.waiting == 1);
+    drop((publisher, stream));
+    let after = totals("one to see the end", &|totals| totals.ended == 1);
+    assert_eq!((after.joined, after.watching, after.skips, after.failed), (2, 0, 0, 0));
+    drop(stays);
+    server.shutdown(seconds(5)).unwrap();
+}
+
+#[test]
 fn viewers_are_counted_while_they_watch() {
     let server = start();
     let (_publisher, _) = publish(&server, "", "");

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 
-use self::client::{Client, Refused, State, Step};
+use self::client::{Client, Refused, State, Step, id_of, token_of};
 use self::displacement::gives_way;
 use self::exchange::Exchange;
 use self::turned_away::TurnedAway;
@@ -54,15 +54,6 @@ const MAX_EVENTS: usize = 1024;
 
 const LISTENER: Token = Token(0);
 const WAKE: Token = Token(1);
-
-/// The client's own socket; its connection to tiny_http has the next number.
-fn token_of(id: u64) -> Token {
-    Token(2 * id as usize)
-}
-
-fn id_of(token: Token) -> u64 {
-    token.0 as u64 / 2
-}
 
 /// Everything between the public port and tiny_http.
 pub(crate) struct Gate {
@@ -122,6 +113,10 @@ impl Gate {
             refusals: Occasional::default(),
             errors: Occasional::default(),
         })
+    }
+
+    pub(crate) fn connections(&self) -> Arc<Admission> {
+        Arc::clone(&self.connections)
     }
 
     pub(crate) fn stopper(&self) -> Stopper {

@@ -24,6 +24,15 @@ const GRACE: Duration = Duration::from_millis(250);
 /// How much is read after an answer at the most.
 const MAX_WASTE: usize = 1 << 20;
 
+/// The client's own socket; its connection to tiny_http has the next number.
+pub(super) fn token_of(id: u64) -> Token {
+    Token(2 * id as usize)
+}
+
+pub(super) fn id_of(token: Token) -> u64 {
+    token.0 as u64 / 2
+}
+
 /// A client between its connection and its answer.
 pub(super) struct Client {
     /// Not here while the client's socket is parked.
