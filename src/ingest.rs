@@ -19,7 +19,7 @@ use crate::occasional::Occasional;
 use crate::peer::Peer;
 use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
-use crate::threads::{Threads, persist};
+use crate::threads::{Pool, Threads, persist};
 
 /// The RTMP side of a server.
 #[derive(Debug)]
@@ -65,10 +65,11 @@ impl Ingest {
         let admission = Admission::new("RTMP", limits.rtmp_connections, limits.rtmp_connections_per_address);
         let counted = Arc::clone(&admission);
         let threads = Threads::new();
-        let connections = threads.share();
+        let mut connections = Pool::new("rtmp", threads.share());
         let name = "rtmp-accept";
-        threads
-            .spawn(name, move || persist(name, || accept(&mut acceptor, &shared, &admission, &connections)))?;
+        threads.spawn(name, move || {
+            persist(name, || accept(&mut acceptor, &shared, &admission, &mut connections));
+        })?;
         Ok(Self { connections: counted, stopper, threads })
     }
 
@@ -88,7 +89,7 @@ impl Ingest {
     }
 }
 
-fn accept(acceptor: &mut Acceptor, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &Threads) {
+fn accept(acceptor: &mut Acceptor, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &mut Pool) {
     let mut refusals = Occasional::default();
     while let Some((socket, peer)) = acceptor.accept() {
         match admission.admit(peer.ip(), shared.proxies.trusts(peer.ip())) {
@@ -106,12 +107,12 @@ fn begin(
     peer: SocketAddr,
     permit: Permit,
     shared: &Arc<Shared>,
-    threads: &Threads,
+    threads: &mut Pool,
     refusals: &mut Occasional,
 ) {
     let shared = Arc::clone(shared);
     let body = move || Connection::new(socket, Peer::direct(peer), permit, shared).run();
-    if let Err(error) = threads.spawn(format!("rtmp:{}", peer.port()), body) {
+    if let Err(error) = threads.run(body) {
         refusals
             .say(|more| log::error!("RTMP connection from {peer} refused: no thread for it: {error}{more}"));
     }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 /// Stack of a thread that serves one connection or one queue. Nothing here recurses deeply: the deepest
 /// path is an AMF0 value nested [`MAX_DEPTH`](crate::amf0::MAX_DEPTH) times.
@@ -65,9 +65,70 @@ impl Threads {
     }
 }
 
+/// How long a thread of a [`Pool`] waits for more to do.
+const IDLE: Duration = Duration::from_secs(3);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that each serve one connection after the other. A thread for each would begin with an arena of the
+/// allocator that others have filled and left, and with every publisher that returns a little more memory would stay.
+pub(crate) struct Pool {
+    name: &'static str,
+    threads: Threads,
+    /// Without room: only a thread that waits takes a job.
+    jobs: (Sender<Job>, Receiver<Job>),
+    started: u64,
+}
+
+impl Pool {
+    /// A pool whose threads belong to `threads`. They end soon after the pool is dropped and their work is done.
+    pub(crate) fn new(name: &'static str, threads: Threads) -> Self {
+        Self { name, threads, jobs: bounded(0), started: 0 }
+    }
+
+    /// Has a thread do this: one that waits, or a new one.
+    pub(crate) fn run(&mut self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
+            self.jobs.0.try_send(Box::new(job))
+        else {
+            return Ok(());
+        };
+        self.started += 1;
+        let jobs = self.jobs.1.clone();
+        self.threads.spawn(format!("{}-{}", self.name, self.started), move || {
+            job();
+            while let Ok(job) = jobs.recv_timeout(IDLE) {
+                job();
+            }
+        })
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_pool_has_waiting_threads_do_more_and_ends_them_with_it() {
+        let threads = Threads::new();
+        let mut pool = Pool::new("test", threads.share());
+        let (sender, names) = bounded(10);
+        for _ in 0..100 {
+            let sender = sender.clone();
+            pool.run(move || sender.send(thread::current().name().map(str::to_owned)).unwrap()).unwrap();
+            assert!(names.recv().unwrap().is_some_and(|name| name.starts_with("test-")));
+            // The thread that has just answered is about to wait.
+            while pool.jobs.0.try_send(Box::new(|| {})).is_err() {
+                thread::yield_now();
+            }
+        }
+        assert!(pool.started < 10, "{} threads for one job at a time", pool.started);
+        drop(pool);
+        assert!(threads.join(Instant::now() + IDLE / 2), "they end before their time when the pool has");
+    }
 
     #[test]
     fn a_body_that_panics_begins_anew() {
