@@ -113,12 +113,13 @@ impl Permit {
         self.address
     }
 
-    /// Counts the connection for the client that a trusted proxy speaks for, and no longer for the proxy.
-    pub(crate) fn move_to(&mut self, client: IpAddr) -> Result<(), Refusal> {
+    /// Counts the connection for the client that a trusted proxy speaks for, and no longer for the proxy. The client
+    /// may be a `trusted` proxy in its turn.
+    pub(crate) fn move_to(&mut self, client: IpAddr, trusted: bool) -> Result<(), Refusal> {
         let address = counted_as(client);
         let mut admitted = self.admission.lock();
         if address != self.address {
-            admitted.enter(address, self.admission.per_address)?;
+            admitted.enter(address, if trusted { 0 } else { self.admission.per_address })?;
             admitted.leave(std::mem::replace(&mut self.address, address));
         }
         Ok(())
@@ -199,10 +200,11 @@ mod tests {
     fn a_proxy_has_no_cap_but_those_it_speaks_for_have() {
         let admission = Admission::new("test", 100, 1);
         let mut behind: Vec<_> = (0..3).map(|_| admission.admit(ip("192.0.2.1"), true).unwrap()).collect();
-        behind[0].move_to(ip("203.0.113.1")).unwrap();
-        assert_eq!(behind[1].move_to(ip("203.0.113.1")), Err(Refusal::PerAddress(1)));
-        behind[1].move_to(ip("203.0.113.2")).unwrap();
-        behind[1].move_to(ip("203.0.113.2")).unwrap();
+        behind[0].move_to(ip("203.0.113.1"), false).unwrap();
+        assert_eq!(behind[1].move_to(ip("203.0.113.1"), false), Err(Refusal::PerAddress(1)));
+        behind[1].move_to(ip("203.0.113.2"), false).unwrap();
+        behind[1].move_to(ip("203.0.113.2"), false).unwrap();
+        behind[2].move_to(ip("203.0.113.2"), true).unwrap();
         drop(behind);
         assert!(admission.lock().by_address.is_empty());
         assert_eq!(admission.lock().total, 0);

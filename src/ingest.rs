@@ -58,7 +58,7 @@ impl Ingest {
             takeover: config.takeover,
             timeouts: config.timeouts.clone(),
             proxies: TrustedProxies::new(&config.trusted_proxies),
-            unfinished: Unfinished::new(limits.unfinished_bytes, limits.rtmp_connections),
+            unfinished: Unfinished::new(limits.unfinished_bytes),
             stopper: stopper.clone(),
             http_port,
         });

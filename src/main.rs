@@ -23,6 +23,7 @@ enum Request {
 }
 
 fn main() -> ExitCode {
+    have_memory_given_back();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     match parse(lexopt::Parser::from_env()) {
         Ok(Request::Run(config)) => match run(*config) {
@@ -36,6 +37,29 @@ fn main() -> ExitCode {
         Err(error) => fail(&*error, ExitCode::from(USAGE_ERROR)),
     }
 }
+
+/// glibc's allocator keeps what it once gave for large pieces, up to 64 MiB in each of its arenas: what a flood of large
+/// frames took would never come back. A fixed threshold ends that, and it is taken from the environment alone, at the
+/// start of a program; so this one starts itself again, once. What is set already is left alone.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn have_memory_given_back() {
+    use std::env;
+    use std::os::unix::process::CommandExt as _;
+
+    const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+    if [THRESHOLD.0, "GLIBC_TUNABLES"].iter().any(|name| env::var_os(name).is_some()) {
+        return;
+    }
+    let (Ok(program), mut arguments) = (env::current_exe(), env::args_os()) else { return };
+    let name = arguments.next().unwrap_or_default();
+    let error =
+        std::process::Command::new(program).arg0(name).args(arguments).env(THRESHOLD.0, THRESHOLD.1).exec();
+    // It works as well as it is.
+    log::debug!("cannot start again with {}: {error}", THRESHOLD.0);
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn have_memory_given_back() {}
 
 fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
     eprintln!("rtmpd: {error}");

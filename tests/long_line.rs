@@ -106,7 +106,8 @@ impl Stage {
     #[track_caller]
     fn wait_until_all_keep_up(&self) -> usize {
         let mut most = 0;
-        wait_until("all to keep up", seconds(30), || {
+        // Connections that have lost much wait for long before they try again.
+        wait_until("all to keep up", seconds(60), || {
             most = most.max(self.rtmpd.threads());
             let log = self.rtmpd.log().all();
             self.viewers.iter().all(|viewer| viewer.keeps_up(&log)).then_some(most)

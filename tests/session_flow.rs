@@ -8,7 +8,9 @@ use rtmpd::rtmp::chunk::{ChunkLimits, ChunkReader, ChunkStreamId, ChunkWriter};
 use rtmpd::rtmp::command::Command;
 use rtmpd::rtmp::handshake::{PACKET_LENGTH, RANDOM_LENGTH};
 use rtmpd::rtmp::message::{Message, MessageType};
-use rtmpd::rtmp::session::{Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, PublishRequest, Session, SessionError};
+use rtmpd::rtmp::session::{
+    Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, MAX_OUTPUT, PublishRequest, Session, SessionError,
+};
 
 /// A client that writes what it is told and reads what the session answers.
 struct Client {
@@ -372,6 +374,20 @@ fn what_is_out_of_order_or_too_long_ends_the_session() {
     bomb.extend([3, 0, 1, b'a'].repeat(1000));
     let outcome = Client::new().send(MessageType::COMMAND_AMF0, 0, bomb);
     assert!(matches!(outcome, Err(SessionError::Command(amf0::Amf0Error::TooDeep))), "{outcome:?}");
+}
+
+#[test]
+fn commands_that_nobody_takes_the_answers_to_have_a_bound() {
+    let mut client = Client::connected("live");
+    client.command("_checkbw", 2.0, &[], 0).unwrap();
+    let length = client.session.take_output().len();
+    for _ in 0..MAX_OUTPUT / length {
+        client.command("_checkbw", 2.0, &[], 0).unwrap();
+    }
+    let result = client.command("_checkbw", 2.0, &[], 0);
+    assert!(matches!(result, Err(SessionError::TooManyCommands)), "{result:?}");
+    let held = client.session.take_output().len();
+    assert!((MAX_OUTPUT..MAX_OUTPUT + 2 * length).contains(&held), "{held}");
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub struct Limits {
     pub viewer_skips: u32,
     /// Most bytes that all streams keep together.
     pub stream_bytes: usize,
-    /// Bytes that all RTMP connections together may hold in unfinished messages before those are closed whose
-    /// messages take long.
+    /// Most bytes that all RTMP connections together hold in unfinished messages, before those are closed that hold
+    /// most.
     pub unfinished_bytes: usize,
 }
 
@@ -83,6 +83,7 @@ impl Limits {
     pub fn memory(&self) -> usize {
         // What the windows hold, and as much again that slow viewers hold for a moment longer.
         let streams = 2 * self.stream_bytes;
+        // Who must go has a moment to notice, in which more comes.
         let unfinished = 2 * self.unfinished_bytes;
         let publishers = self.rtmp_connections * PUBLISHER_MEMORY;
         let requests = self.http_requests.min(self.http_connections) * REQUEST_MEMORY + MAX_ANSWERS;

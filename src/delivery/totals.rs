@@ -110,7 +110,7 @@ impl Counters {
         };
         // Looked at last, so that nobody seems to have gone who has not joined.
         totals.joined = get(&self.joined);
-        totals.watching = totals.joined - totals.gone();
+        totals.watching = totals.joined.saturating_sub(totals.gone());
         totals
     }
 }

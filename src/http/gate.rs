@@ -271,9 +271,9 @@ impl Gate {
         client.answer(answer);
         self.advance(id);
         // Most answers have gone out by now; those that have not wait for slow clients, and have a bound.
-        if self.clients.get(&id).is_some_and(|client| client.unsent() > 0) {
-            while self.clients.values().map(Client::unsent).sum::<usize>() > MAX_ANSWERS
-                && self.drop_oldest(|client| client.unsent() > 0)
+        if self.clients.get(&id).is_some_and(|client| client.held() > 0) {
+            while self.clients.values().map(Client::held).sum::<usize>() > MAX_ANSWERS
+                && self.drop_oldest(|client| client.held() > 0)
             {}
         }
     }

@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often a publisher that is held back is looked at.
 const HOLD_TICK: Duration = Duration::from_millis(50);
 
-/// How long a peer may take nothing of what we answer.
+/// How long a peer may take for what we answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to read on after our last word: closing with unread input would reset the connection, and the
@@ -70,7 +70,7 @@ impl Connection {
         let now = Instant::now();
         let preface = shared.proxies.trusts(peer.ip()).then(Vec::new);
         let activity = Activity::None { since: now };
-        let holding = Holding::new(&shared.unfinished);
+        let holding = Holding::new(&shared.unfinished, permit.address());
         Self { socket, peer, permit, preface, holding, shared, started: now, publications: 0, activity }
     }
 
@@ -81,13 +81,13 @@ impl Connection {
             .map_err(io::Error::other)
             .and_then(|()| self.socket.set_nodelay(true))
             .and_then(|()| self.socket.set_read_timeout(Some(TICK)))
-            .and_then(|()| self.socket.set_write_timeout(Some(WRITE_TIMEOUT)));
+            .and_then(|()| self.socket.set_write_timeout(Some(TICK)));
         let mut session = Session::new(ChunkLimits::default(), random);
         let end = match prepared {
             Ok(()) => self.serve(&mut session),
             Err(error) => End::Lost(error),
         };
-        self.finish(&mut session, &end);
+        self.finish(session, &end);
     }
 
     /// The loop of [`crate::rtmp`]: read, handle, drain events, write.
@@ -106,10 +106,7 @@ impl Connection {
                     return end;
                 }
             }
-            if let Err(error) = self.socket.write_all(&session.take_output()) {
-                return End::Lost(error);
-            }
-            if let Err(end) = self.tick(session) {
+            if let Err(end) = self.send_output(session).and_then(|()| self.tick(session)) {
                 return end;
             }
         }
@@ -130,6 +127,32 @@ impl Connection {
         }
     }
 
+    /// Sends what there is to say. Who does not listen has his time for that, and whatever else is due is due all the
+    /// same.
+    fn send_output(&mut self, session: &mut Session) -> Result<(), End> {
+        let output = session.take_output();
+        let (mut rest, deadline) = (&output[..], Instant::now() + WRITE_TIMEOUT);
+        while !rest.is_empty() {
+            rest = &rest[self.write_some(rest).map_err(End::Lost)?..];
+            if !rest.is_empty() {
+                self.tick(session)?;
+                if Instant::now() >= deadline {
+                    return Err(End::Lost(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the peer takes within a tick.
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.socket.write(bytes) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if is_timeout(&error) => Ok(0),
+            other => other,
+        }
+    }
+
     /// What a proxy says in front of the handshake.
     fn receive_preface(&mut self, session: &mut Session, bytes: &[u8]) -> Result<(), End> {
         let received = [&self.preface.take().unwrap_or_default(), bytes].concat();
@@ -142,7 +165,8 @@ impl Connection {
             Preface::Header { client, length } => {
                 if let Some(client) = client {
                     self.peer = self.peer.speaks_for(client);
-                    self.permit.move_to(self.peer.ip())?;
+                    self.permit.move_to(self.peer.ip(), self.shared.proxies.trusts(self.peer.ip()))?;
+                    self.holding = Holding::new(&self.shared.unfinished, self.permit.address());
                 }
                 &received[length..]
             }
@@ -248,8 +272,8 @@ impl Connection {
             session.close("The server is shutting down.");
             return Err(End::Shutdown);
         }
-        if !self.holding.set(session.unfinished_bytes(), now) {
-            session.close("Memory is short, and a message of this connection takes too long to come.");
+        if !self.holding.set(session.unfinished_bytes()) {
+            session.close("Memory is short, and this connection holds most in unfinished messages.");
             return Err(End::OutOfMemory(session.unfinished_bytes()));
         }
         let timeouts = &self.shared.timeouts;
@@ -307,7 +331,7 @@ impl Connection {
     }
 
     /// Says the last words, in the log and to the peer.
-    fn finish(mut self, session: &mut Session, end: &End) {
+    fn finish(mut self, mut session: Session, end: &End) {
         if matches!(self.activity, Activity::Publishing(_)) {
             let reason = match end {
                 End::Replaced => EndReason::Replaced,
@@ -316,10 +340,16 @@ impl Connection {
             };
             self.end_publication(reason, end);
         } else {
-            self.log_without_stream(session, end);
+            self.log_without_stream(&session, end);
         }
-        let unsent = session.take_output();
-        if self.socket.write_all(&unsent).is_err() || self.socket.shutdown(Shutdown::Write).is_err() {
+        // Who has listened so far takes this at once.
+        let last_words = session.take_output();
+        // What it holds is not to wait for the peer.
+        drop(session);
+        self.holding.set(0);
+        let said =
+            last_words.is_empty() || self.write_some(&last_words).is_ok_and(|count| count == last_words.len());
+        if !said || self.socket.shutdown(Shutdown::Write).is_err() {
             return;
         }
         match end {

@@ -44,7 +44,7 @@ impl fmt::Display for End {
             Self::Refused(why) => f.write_str(why),
             Self::Replaced => f.write_str("another publisher took over"),
             Self::OutOfMemory(bytes) => {
-                write!(f, "unfinished messages of {bytes} bytes while all connections together hold too much")
+                write!(f, "unfinished messages of {bytes} bytes when all connections together held too much")
             }
             Self::Shutdown => f.write_str("server shutdown"),
         }

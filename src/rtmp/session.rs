@@ -29,6 +29,9 @@ pub const MAX_NAME: usize = 4096;
 /// Most NetStreams that one client may create.
 pub const MAX_NET_STREAMS: u32 = 64;
 
+/// Most bytes of answers that wait to be [taken](Session::take_output). Real clients make for some hundreds.
+pub const MAX_OUTPUT: usize = 64 << 10;
+
 /// What a client asks for or gives.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -78,6 +81,9 @@ pub enum SessionError {
     /// App or name is longer than [`MAX_APP`] or [`MAX_NAME`].
     #[error("peer sent an app longer than {MAX_APP} or a stream name longer than {MAX_NAME} bytes")]
     NameTooLong,
+    /// Commands came so fast that the answers to them hold more than [`MAX_OUTPUT`].
+    #[error("peer sent more commands at once than can be answered")]
+    TooManyCommands,
 }
 
 /// The server's side of one client's session.
@@ -158,6 +164,9 @@ impl Session {
         }
         while let Some(message) = self.reader.read(&mut input)? {
             self.handle_message(message)?;
+            if self.replies.output_mut().len() > MAX_OUTPUT {
+                return Err(SessionError::TooManyCommands);
+            }
         }
         if let Some(total) = self.acknowledge.due() {
             self.replies.acknowledge(total);

@@ -165,10 +165,10 @@ impl Client {
         self.deadline = Instant::now() + ANSWER_PATIENCE;
     }
 
-    /// How many bytes of its answer it has not taken.
-    pub(super) fn unsent(&self) -> usize {
+    /// How many bytes are kept for it because it has not taken its answer.
+    pub(super) fn held(&self) -> usize {
         match &self.state {
-            State::Answering(answer, sent) => answer.len() - sent,
+            State::Answering(answer, _) => answer.len(),
             _ => 0,
         }
     }
@@ -224,7 +224,7 @@ impl Client {
             incoming.received.extend_from_slice(&buffer[..count]);
             if let Some(client) = incoming.take_preface()? {
                 self.peer = self.peer.speaks_for(client);
-                permit.move_to(self.peer.ip())?;
+                permit.move_to(client.ip(), proxies.trusts(client.ip()))?;
             }
             if incoming.may_have_preface || !incoming.is_whole(count)? {
                 continue;
@@ -232,7 +232,7 @@ impl Client {
             let (request, forwarded_for) = incoming.take_request();
             let client = proxies.client_of(self.peer, &forwarded_for);
             if client != self.peer {
-                permit.move_to(client.ip())?;
+                permit.move_to(client.ip(), proxies.trusts(client.ip()))?;
                 self.peer = client;
             }
             self.state = State::Queued(request);

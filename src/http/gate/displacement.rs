@@ -1,17 +1,20 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+/// So many requests at a time are a household's, or an office's.
+const CROWD: usize = 16;
+
 /// Who gives way to another, of those who may be dropped, the oldest first: the oldest of the address that has most
-/// of them. Who holds many requests open keeps out nobody but himself.
+/// of them, if that is a crowd, or else the oldest of all. Who holds many requests open keeps out nobody but himself.
 pub(super) fn gives_way(candidates: &[(u64, IpAddr)]) -> Option<u64> {
     let mut crowds: HashMap<IpAddr, usize> = HashMap::new();
     for (_, address) in candidates {
         *crowds.entry(*address).or_default() += 1;
     }
-    // Of crowds of the same size, the one with the oldest.
-    let size = |address: &IpAddr| crowds.get(address).copied().unwrap_or_default();
     let largest = crowds.values().copied().max()?;
-    candidates.iter().find(|(_, address)| size(address) == largest).map(|(id, _)| *id)
+    // Of crowds of the same size, the one with the oldest.
+    let is_in_it = |address: &IpAddr| largest <= CROWD || crowds.get(address) == Some(&largest);
+    candidates.iter().find(|(_, address)| is_in_it(address)).map(|(id, _)| *id)
 }
 
 #[cfg(test)]
@@ -22,10 +25,13 @@ mod tests {
     fn the_oldest_of_the_largest_crowd_gives_way() {
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
         assert_eq!(gives_way(&[]), None);
-        assert_eq!(gives_way(&[(1, address(1)), (2, address(2))]), Some(1));
-        let crowd = [(1, address(1)), (2, address(2)), (3, address(3)), (4, address(2)), (5, address(3))];
-        assert_eq!(gives_way(&crowd), Some(2));
-        assert_eq!(gives_way(&crowd[..4]), Some(2));
-        assert_eq!(gives_way(&crowd[2..]), Some(3));
+        // An address with one request, two with a crowd each, in turn.
+        let mut all = vec![(1, address(1))];
+        all.extend((0..2 * CROWD as u64 + 2).map(|number| (number + 2, address(2 + (number % 2) as u8))));
+        assert_eq!(gives_way(&all), Some(2), "the oldest of the crowd with the oldest");
+        all.pop();
+        assert_eq!(gives_way(&all), Some(2), "the larger crowd's");
+        all.remove(1);
+        assert_eq!(gives_way(&all), Some(1), "no crowd: the oldest of all");
     }
 }

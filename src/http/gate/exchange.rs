@@ -54,7 +54,10 @@ impl Exchange {
         let mut buffer = [0; 8192];
         loop {
             match self.connection.read(&mut buffer) {
-                Ok(0) => return close_after(&self.answer).map(Some).ok_or(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => {
+                    let answer = close_after(std::mem::take(&mut self.answer));
+                    return answer.map(Some).ok_or(io::ErrorKind::UnexpectedEof.into());
+                }
                 Ok(count) => self.answer.extend_from_slice(&buffer[..count]),
                 Err(error) if is_too_early(&error) => return Ok(None),
                 Err(error) => return Err(error),
@@ -81,7 +84,8 @@ fn is_too_early(error: &io::Error) -> bool {
 }
 
 /// Tells the client that the connection ends with this answer; tiny_http does not say so itself.
-fn close_after(answer: &[u8]) -> Option<Vec<u8>> {
+fn close_after(mut answer: Vec<u8>) -> Option<Vec<u8>> {
     let first_line = answer.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    Some([&answer[..first_line], b"Connection: close\r\n", &answer[first_line..]].concat())
+    answer.splice(first_line..first_line, *b"Connection: close\r\n");
+    Some(answer)
 }
