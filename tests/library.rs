@@ -114,8 +114,9 @@ fn it_is_known_what_became_of_every_viewer() {
     };
     let (stays, leaves) = (play(), play());
     assert_eq!(http::get(server.http_addr(), "/live/nobody.flv?wait=0").status, 404);
-    let room = server.room();
-    assert_eq!((room.http.now, room.rtmp.now), (2, 1));
+    let room = wait_until("two HTTP and one RTMP connection", seconds(5), || {
+        Some(server.room()).filter(|room| (room.http.now, room.rtmp.now) == (2, 1))
+    });
     assert!(room.open_files.now > 3 && room.open_files.now < room.open_files.limit, "{room}");
     let totals = |what: &str, wanted: &dyn Fn(rtmpd::ViewerTotals) -> bool| {
         wait_until(what, seconds(5), || wanted(server.viewer_totals()).then(|| server.viewer_totals()))
