@@ -146,7 +146,8 @@ impl Gate {
         }
         for token in events.iter().map(mio::event::Event::token) {
             match token {
-                LISTENER => self.accept_at = Some(Instant::now()),
+                // Unless accepting has a pause.
+                LISTENER => self.accept_at = self.accept_at.or_else(|| Some(Instant::now())),
                 WAKE => {}
                 token if token == token_of(id_of(token)) => self.advance(id_of(token)),
                 token => self.advance_exchange(id_of(token)),
@@ -246,7 +247,10 @@ impl Gate {
         let Some(client) = self.clients.get_mut(&id) else { return };
         match client.advance(&self.proxies) {
             Step::Wait => {}
-            Step::Ask => self.queue.push_back(id),
+            Step::Ask => {
+                client.deadline = Instant::now() + FRONT_PATIENCE;
+                self.queue.push_back(id);
+            }
             Step::Refuse(refused) => self.refuse(id, &refused),
             Step::Close => {
                 self.clients.remove(&id);
@@ -332,16 +336,15 @@ impl Gate {
             }
         }
         let peer = client.peer;
-        let answer = answer.unwrap_or_else(|error| {
-            self.errors.say(|more| {
-                log::error!(
-                    "HTTP request from {peer} refused: the private server does not answer: {error}{more}"
-                );
-            });
-            let text = "The server cannot answer just now; try again.";
-            plain("503 Service Unavailable", text, self.cors).into()
-        });
+        let answer = answer.unwrap_or_else(|error| self.cannot_answer(peer, &error));
         self.answer(id, answer);
+    }
+
+    fn cannot_answer(&mut self, peer: Peer, error: &io::Error) -> Vec<u8> {
+        self.errors.say(|more| {
+            log::error!("HTTP request from {peer} refused: the private server does not answer: {error}{more}");
+        });
+        plain("503 Service Unavailable", "The server cannot answer just now; try again.", self.cors).into()
     }
 
     /// Looks at every deadline.
@@ -360,17 +363,21 @@ impl Gate {
 
     fn too_late(&mut self, id: u64) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let is_mute = client.is_mute();
+        let (is_mute, peer) = (client.is_mute(), client.peer);
+        let error = io::Error::from(io::ErrorKind::TimedOut);
         match &mut client.state {
             State::Receiving(_) if !is_mute => self.refuse(id, &HeadError::Timeout.into()),
+            State::Queued(_) => {
+                let answer = self.cannot_answer(peer, &error);
+                self.answer(id, answer);
+            }
             State::Asking(exchange) => {
-                let error = io::Error::from(io::ErrorKind::TimedOut);
                 exchange.give_up(&self.front, &error);
                 self.end_exchange(id, Err(error));
             }
             // Browsers connect ahead of time and often say nothing.
             _ => {
-                log::debug!("HTTP connection from {} closed: too slow", client.peer);
+                log::debug!("HTTP connection from {peer} closed: too slow");
                 self.clients.remove(&id);
             }
         }
