@@ -115,7 +115,9 @@ impl Decoder {
     pub fn start(url: &str) -> Self {
         let mut command = ffmpeg();
         // FLV's own milliseconds: in frames a second, two times that a live source has moved a little may be one.
-        let output = ["-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-f", "null", "-"];
+        // A muxer that takes two frames of one time, too, which a live encoder makes when it lacks CPU; but no going back.
+        let muxer = ["-y", "-f", "framecrc", "/dev/null"];
+        let output = [&["-fps_mode", "passthrough", "-enc_time_base", "1/1000"][..], &muxer].concat();
         command.args(["-xerror", "-progress", "-", "-i", url]).args(output);
         Self { process: Process::start(&mut command) }
     }
