@@ -21,9 +21,10 @@ pub struct Sample {
 /// What must not grow: the series, the share of its own size that is noise, and the noise of any size.
 ///
 /// Memory has the allocator's, whose free pieces fit what comes next better or worse. Threads are those of tiny_http,
-/// which come when many ask at once (eight at the most) and stay as long as they have something to do every five seconds.
+/// which come when many ask at once (one for each of eight requests, and as many that are about to end) and stay as long as
+/// they have something to do every five seconds.
 /// Descriptors are mostly viewers, of whom more or fewer may be joining at the moment.
-const FLAT: [(usize, f64, f64); 3] = [(0, 0.10, 3.0), (1, 0.10, 8.0), (2, 0.05, 16.0)];
+const FLAT: [(usize, f64, f64); 3] = [(0, 0.10, 3.0), (1, 0.10, 16.0), (2, 0.05, 16.0)];
 
 /// Medians of a series in the second and in the last quarter of the time.
 pub struct Change {
