@@ -11,8 +11,6 @@ pub(super) struct Batch {
     pub(super) stream: StreamId,
     /// One behind the other, without a gap; none if only the stream itself can tell what there is.
     pub(super) bursts: Vec<Arc<Burst>>,
-    /// Whether nothing of the stream may be taken from here any more.
-    is_stale: bool,
 }
 
 /// Takes `first` and all events that are there, by stream.
@@ -26,26 +24,20 @@ pub(super) fn take(first: StreamEvent, events: &Receiver<StreamEvent>) -> Vec<Ba
         };
         match batches.iter_mut().find(|batch| batch.stream == stream) {
             Some(batch) => batch.add(burst),
-            None => {
-                let mut batch = Batch { stream, bursts: Vec::with_capacity(1), is_stale: false };
-                batch.add(burst);
-                batches.push(batch);
-            }
+            None => batches.push(Batch { stream, bursts: burst.into_iter().collect() }),
         }
     }
     batches
 }
 
 impl Batch {
-    /// Adds the next burst, or that there will be none.
+    /// Adds the next burst, or that there will be none. Nothing follows what is empty: once emptied, it stays so.
     fn add(&mut self, burst: Option<Arc<Burst>>) {
-        let follows = |burst: &Burst| self.bursts.last().is_none_or(|last| burst.sequence == last.sequence + 1);
-        match burst.filter(|burst| !self.is_stale && follows(burst)) {
+        let follows =
+            |burst: &Burst| self.bursts.last().is_some_and(|last| burst.sequence == last.sequence + 1);
+        match burst.filter(|burst| follows(burst)) {
             Some(burst) => self.bursts.push(burst),
-            None => {
-                self.is_stale = true;
-                self.bursts.clear();
-            }
+            None => self.bursts.clear(),
         }
     }
 }

@@ -153,7 +153,7 @@ impl Worker {
 
     /// Delivers what has come by now.
     fn deliver(&mut self, first: StreamEvent, dispatch: &Dispatch) {
-        for Batch { stream, bursts, .. } in backlog::take(first, &self.events) {
+        for Batch { stream, bursts } in backlog::take(first, &self.events) {
             if let Some(group) = self.groups.get_mut(&stream) {
                 group.last_burst = Instant::now();
             }
