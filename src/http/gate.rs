@@ -184,11 +184,11 @@ impl Gate {
 
     fn admit(&mut self, socket: TcpStream, address: SocketAddr) {
         let peer = Peer::direct(address);
-        let permit = match self.permit(peer) {
+        let trusted = self.proxies.trusts(peer.ip());
+        let permit = match self.permit(peer, trusted) {
             Ok(permit) => permit,
             Err(refusal) => return self.turn_away(socket, peer, refusal),
         };
-        let trusted = self.proxies.trusts(peer.ip());
         let id = self.next_id;
         self.next_id += 1;
         let mut client = Client::new(socket, peer, permit, trusted, self.patience);
@@ -204,8 +204,7 @@ impl Gate {
         }
     }
 
-    fn permit(&mut self, peer: Peer) -> Result<Permit, Refusal> {
-        let trusted = self.proxies.trusts(peer.ip());
+    fn permit(&mut self, peer: Peer, trusted: bool) -> Result<Permit, Refusal> {
         match self.connections.admit(peer.ip(), trusted) {
             Err(Refusal::Total(_)) if self.make_room() => self.connections.admit(peer.ip(), trusted),
             other => other,
