@@ -34,7 +34,7 @@ use crate::peer::Peer;
 use crate::stream::burst::Framing;
 use crate::stream::cursor::Start;
 use crate::stream::registry::Registry;
-use crate::threads::{Threads, persist};
+use crate::threads::Threads;
 
 /// How many bytes one viewer may be sent before it is the next one's turn.
 const QUANTUM: usize = 512 << 10;
@@ -133,11 +133,11 @@ impl Delivery {
         let dispatch = Arc::new(Dispatch { workers: handles, busy, lane: lane_handle });
         let (worker_threads, lane_threads) = (Threads::new(), Threads::new());
         for (index, mut worker) in ready.into_iter().enumerate() {
-            let (dispatch, name) = (Arc::clone(&dispatch), format!("worker-{index}"));
-            worker_threads.spawn(name.clone(), move || persist(&name, || worker.run(&dispatch)))?;
+            let dispatch = Arc::clone(&dispatch);
+            worker_threads.spawn_persistent(format!("worker-{index}"), move || worker.run(&dispatch))?;
         }
-        let (lane_dispatch, name) = (Arc::clone(&dispatch), "slow-lane");
-        lane_threads.spawn(name, move || persist(name, || lane.run(&lane_dispatch)))?;
+        let lane_dispatch = Arc::clone(&dispatch);
+        lane_threads.spawn_persistent("slow-lane", move || lane.run(&lane_dispatch))?;
         Ok(Self { registry, counters, dispatch, threads: Mutex::new(Some((worker_threads, lane_threads))) })
     }
 

@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::listener::{Listener, Stopper};
 use crate::stream::burst::Framing;
 use crate::stream::registry::Registry;
-use crate::threads::{Threads, persist};
+use crate::threads::Threads;
 
 /// How many of tiny_http's requests are answered at a time. None takes long: what waits, waits elsewhere.
 const FRONT_WORKERS: usize = 3;
@@ -74,17 +74,15 @@ impl Http {
         let front_threads = Threads::new();
         for index in 0..FRONT_WORKERS {
             let (front, context) = (Arc::clone(&front), Arc::clone(&context));
-            let name = format!("http-{index}");
             front_threads
-                .spawn(name.clone(), move || persist(&name, || front.work(&context)))
+                .spawn_persistent(format!("http-{index}"), move || front.work(&context))
                 .map_err(Error::start("an HTTP worker"))?;
         }
         let mut gatekeeper = Gate::new(listener, config, parked, Arc::clone(&front))
             .map_err(Error::start("the HTTP listener"))?;
         let (connections, gate_stopper) = (gatekeeper.connections(), gatekeeper.stopper());
         let gate = Threads::new();
-        let name = "http-gate";
-        gate.spawn(name, move || persist(name, || gatekeeper.run()))
+        gate.spawn_persistent("http-gate", move || gatekeeper.run())
             .map_err(Error::start("the HTTP listener"))?;
         Ok(Self { connections, gate_stopper, gate, front, front_threads })
     }

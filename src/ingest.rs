@@ -19,7 +19,7 @@ use crate::occasional::Occasional;
 use crate::peer::Peer;
 use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
-use crate::threads::{Pool, Threads, persist};
+use crate::threads::{Pool, Threads};
 
 /// The RTMP side of a server.
 #[derive(Debug)]
@@ -66,9 +66,8 @@ impl Ingest {
         let counted = Arc::clone(&admission);
         let threads = Threads::new();
         let mut connections = Pool::new("rtmp", threads.share());
-        let name = "rtmp-accept";
-        threads.spawn(name, move || {
-            persist(name, || accept(&mut acceptor, &shared, &admission, &mut connections));
+        threads.spawn_persistent("rtmp-accept", move || {
+            accept(&mut acceptor, &shared, &admission, &mut connections);
         })?;
         Ok(Self { connections: counted, stopper, threads })
     }

@@ -17,7 +17,7 @@ const RECOVERY: Duration = Duration::from_millis(100);
 
 /// Runs `body` to its end, again after each panic. For threads on which more depends than the one peer that has
 /// brought them down; what they were doing for it is lost, and `body` is to begin with a sound state.
-pub(crate) fn persist(name: &str, mut body: impl FnMut()) {
+fn persist(name: &str, mut body: impl FnMut()) {
     while catch_unwind(AssertUnwindSafe(&mut body)).is_err() {
         log::error!("thread {name} panicked and begins anew; this is a bug in rtmpd, please report it");
         std::thread::sleep(RECOVERY);
@@ -50,6 +50,16 @@ impl Threads {
             body();
         };
         Builder::new().name(name.into()).stack_size(STACK).spawn(whole).map(drop)
+    }
+
+    /// Starts a thread that begins anew after each panic: see [`persist`].
+    pub(crate) fn spawn_persistent(
+        &self,
+        name: impl Into<String>,
+        body: impl FnMut() + Send + 'static,
+    ) -> io::Result<()> {
+        let name = name.into();
+        self.spawn(name.clone(), move || persist(&name, body))
     }
 
     /// Another handle on the same threads, for owners who start some of them.
