@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::os::unix::{fs::DirBuilderExt as _, net::UnixListener};
+#[cfg(unix)]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,8 +52,9 @@ impl Private {
 
     #[cfg(unix)]
     fn listen_unix() -> io::Result<(Self, Listener)> {
-        remove_leftovers();
-        let directory = std::env::temp_dir().join(format!("{PREFIX}{}", random_hex()?));
+        let place = std::env::temp_dir();
+        remove_leftovers(&place);
+        let directory = place.join(format!("{PREFIX}{}", random_hex()?));
         std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
         let private = Self::Unix { socket: directory.join(SOCKET), directory };
         let Self::Unix { socket, .. } = &private else { return Err(io::ErrorKind::Unsupported.into()) };
@@ -97,8 +100,8 @@ impl Drop for Private {
 
 /// Removes the directories of servers that were killed: nobody listens there any more.
 #[cfg(unix)]
-fn remove_leftovers() {
-    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+fn remove_leftovers(place: &Path) {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let directory = entry.path();
         let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
@@ -110,7 +113,7 @@ fn remove_leftovers() {
 
 /// Whether nobody listens on a socket. A server that is busy must not hold this one up.
 #[cfg(unix)]
-fn is_dead(path: &std::path::Path) -> bool {
+fn is_dead(path: &Path) -> bool {
     use socket2::{Domain, SockAddr, Socket, Type};
     let connected = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|socket| {
         socket.set_nonblocking(true)?;
@@ -171,9 +174,12 @@ mod tests {
 
     #[test]
     fn what_a_killed_server_left_is_removed_and_nothing_else() {
-        let directory =
-            |name: &str| std::env::temp_dir().join(format!("{PREFIX}test-{name}-{}", std::process::id()));
-        let (dead, young, alive) = (directory("dead"), directory("young"), directory("alive"));
+        // A place of its own: other tests' servers look for leftovers in the common one.
+        let place = std::env::temp_dir().join(format!("leftovers-test-{}", std::process::id()));
+        std::fs::create_dir(&place).unwrap();
+        let directory = |name: &str| place.join(format!("{PREFIX}{name}"));
+        let (dead, young, alive, other) =
+            (directory("dead"), directory("young"), directory("alive"), place.join("another-programs"));
         let listen = |directory: &PathBuf| {
             std::fs::create_dir(directory).unwrap();
             UnixListener::bind(directory.join(SOCKET)).unwrap()
@@ -185,13 +191,14 @@ mod tests {
         drop(listen(&dead));
         drop(listen(&young));
         let listener = listen(&alive);
-        age(&dead);
-        age(&alive);
-        remove_leftovers();
-        assert_eq!((dead.exists(), young.exists(), alive.exists()), (false, true, true));
-        drop(listener);
-        for directory in [young, alive] {
-            std::fs::remove_dir_all(directory).unwrap();
+        drop(listen(&other));
+        for directory in [&dead, &alive, &other] {
+            age(directory);
         }
+        remove_leftovers(&place);
+        assert!(!dead.exists());
+        assert_eq!((young.exists(), alive.exists(), other.exists()), (true, true, true));
+        drop(listener);
+        std::fs::remove_dir_all(place).unwrap();
     }
 }
