@@ -3,14 +3,15 @@
 
 mod connection;
 mod end;
+mod feed;
+mod transport;
 mod unfinished;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use self::connection::Connection;
 use self::unfinished::Unfinished;
 use crate::admission::{Admission, Permit};
 use crate::config::{Config, Takeover, Timeouts};
@@ -20,6 +21,9 @@ use crate::peer::Peer;
 use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
 use crate::threads::{Pool, Threads};
+
+/// How long a read waits, so that what is due by time is done while nothing comes.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The RTMP side of a server.
 #[derive(Debug)]
@@ -110,7 +114,7 @@ fn begin(
     refusals: &mut Occasional,
 ) {
     let shared = Arc::clone(shared);
-    let body = move || Connection::new(socket, Peer::direct(peer), permit, shared).run();
+    let body = move || connection::serve(socket, Peer::direct(peer), permit, shared);
     if let Err(error) = threads.run(body) {
         refusals
             .say(|more| log::error!("RTMP connection from {peer} refused: no thread for it: {error}{more}"));

@@ -217,6 +217,12 @@ impl LiveStream {
         now.saturating_duration_since(self.started)
     }
 
+    /// Whether somebody takes its bursts, or it is so young that some may have waited for it.
+    pub(super) fn is_awaited(&self, now: Instant) -> bool {
+        let takers = self.viewers.load(Ordering::Relaxed) + self.behind.load(Ordering::Relaxed);
+        takers > 0 || self.uptime(now) < JOIN_GRACE
+    }
+
     /// Bytes of payload received.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -79,6 +79,11 @@ impl Publication {
         &self.live
     }
 
+    /// Whether somebody takes the stream as it comes, or may be about to.
+    pub(crate) fn is_awaited(&self, now: Instant) -> bool {
+        self.decided.is_none() || self.live.is_awaited(now)
+    }
+
     /// Takes the next packet. What cannot be read is dropped: a broken packet must not end a stream.
     pub(crate) fn push(&mut self, packet: Packet, now: Instant) {
         self.live.touch(packet.payload.len(), now);

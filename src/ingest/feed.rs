@@ -1,0 +1,224 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::end::End;
+use crate::config::Takeover;
+use crate::media::{Packet, StreamName, StreamNameError};
+use crate::peer::Peer;
+use crate::rtmp::session::{PublishRequest, Session};
+use crate::stream::EndReason;
+use crate::stream::live::LiveStream;
+use crate::stream::publication::Publication;
+use crate::stream::registry::PublishError;
+
+/// How many publications a connection may begin at once; each second allows one more.
+const MAX_FLAPS: u64 = 10;
+
+/// What a connection feeds: one stream after the other, asked for by its client.
+pub(super) struct Feed {
+    shared: Arc<Shared>,
+    peer: Peer,
+    started: Instant,
+    publications: u64,
+    activity: Activity,
+}
+
+/// What the connection is doing for whom.
+enum Activity {
+    /// No stream has been asked for, or the last one was finished then.
+    None { since: Instant },
+    /// A publish waits for another publisher to prove that it is alive.
+    Held(Held),
+    /// A stream is fed.
+    Publishing(Publication),
+}
+
+/// A publish that is held back by the one who feeds the stream.
+struct Held {
+    name: StreamName,
+    client: String,
+    since: Instant,
+    first: Arc<LiveStream>,
+}
+
+enum Decision {
+    Refuse,
+    Hold,
+    Replace,
+}
+
+impl Feed {
+    pub(super) fn new(shared: Arc<Shared>, peer: Peer, now: Instant) -> Self {
+        Self { shared, peer, started: now, publications: 0, activity: Activity::None { since: now } }
+    }
+
+    /// Begins to feed the stream that is asked for, or is held back, or refuses.
+    pub(super) fn publish(&mut self, request: PublishRequest, session: &mut Session) -> Result<(), End> {
+        self.publications += 1;
+        if self.publications > MAX_FLAPS + self.started.elapsed().as_secs() {
+            session.reject("NetStream.Publish.Denied", "This connection begins and ends streams too often.");
+            return Err(End::Refused("begins and ends streams too often".into()));
+        }
+        match StreamName::new(&request.app, &request.name) {
+            Ok(name) => self.try_publish(name, request.client, session, None),
+            Err(error) => Err(refuse_name(error, session)),
+        }
+    }
+
+    /// Gives the stream its next packet.
+    pub(super) fn push(&mut self, packet: Packet) {
+        if let Activity::Publishing(publication) = &mut self.activity {
+            publication.push(packet, Instant::now());
+        }
+    }
+
+    /// Does what is due by time.
+    pub(super) fn tick(&mut self, session: &mut Session) -> Result<(), End> {
+        let (now, timeouts) = (Instant::now(), &self.shared.timeouts);
+        match &mut self.activity {
+            Activity::None { since } => {
+                if now.saturating_duration_since(*since) >= timeouts.publish {
+                    return Err(End::TooLate(if session.is_connected() {
+                        "no publish command"
+                    } else {
+                        "no connect command"
+                    }));
+                }
+            }
+            Activity::Held(_) => {}
+            Activity::Publishing(publication) => {
+                publication.tick(now);
+                if let Some(reason) = publication.live().ended() {
+                    session.close(&format!("The stream was ended: {reason}."));
+                    return Err(if reason == EndReason::Shutdown { End::Shutdown } else { End::Replaced });
+                }
+                if publication.live().silence(now) >= timeouts.idle_publisher {
+                    session.close("Nothing was received for too long.");
+                    return Err(End::Idle(timeouts.idle_publisher));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a publish is held back. Whatever follows it waits with it.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.activity, Activity::Held(_))
+    }
+
+    /// Whether nobody would notice if the stream were a moment late.
+    pub(super) fn can_wait(&self) -> bool {
+        matches!(&self.activity, Activity::Publishing(publication) if !publication.is_awaited(Instant::now()))
+    }
+
+    /// Asks again for what is held back.
+    pub(super) fn try_held_again(&mut self, session: &mut Session) -> Result<(), End> {
+        match self.replace(Activity::None { since: Instant::now() }) {
+            Activity::Held(Held { name, client, since, first }) => {
+                self.try_publish(name, client, session, Some((since, first)))
+            }
+            other => {
+                self.activity = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// The client has ended its stream and may begin another.
+    pub(super) fn finish(&mut self) {
+        self.end(EndReason::Unpublished, &"finished by the publisher");
+    }
+
+    /// The connection ends. Returns whether there was a stream, whose end has been logged.
+    pub(super) fn close(&mut self, end: &End) -> bool {
+        let reason = match end {
+            End::Replaced => EndReason::Replaced,
+            End::Shutdown => EndReason::Shutdown,
+            _ => EndReason::PublisherLost,
+        };
+        self.end(reason, end)
+    }
+
+    /// `held` says by whom and since when the publish is held back already.
+    fn try_publish(
+        &mut self,
+        name: StreamName,
+        client: String,
+        session: &mut Session,
+        held: Option<(Instant, Arc<LiveStream>)>,
+    ) -> Result<(), End> {
+        let now = Instant::now();
+        let first = match self.shared.registry.publish(&name, &describe(self.peer, &client), now) {
+            Ok(publication) => {
+                log::info!("publisher {} publishes {name}", describe(self.peer, &client));
+                session.accept_publish();
+                self.activity = Activity::Publishing(publication);
+                return Ok(());
+            }
+            Err(PublishError::Closed) => return Err(End::Shutdown),
+            Err(PublishError::Busy(first)) => first,
+        };
+        let since = match held {
+            // The one who was there when this began: another one that came since is as good a reason to wait.
+            Some((since, known)) if Arc::ptr_eq(&known, &first) => since,
+            _ => now,
+        };
+        let waited = now.saturating_duration_since(since);
+        match self.decide(first.silence(now), waited) {
+            Decision::Refuse => {
+                session
+                    .reject("NetStream.Publish.BadName", &format!("Stream {name} is being published already."));
+                Err(End::Refused(format!("{name} is being published already by {}", first.publisher)))
+            }
+            Decision::Replace => {
+                log::warn!("publisher {} takes {name} over from {}", self.peer, first.publisher);
+                self.shared.registry.end(&first, EndReason::Replaced);
+                self.try_publish(name, client, session, None)
+            }
+            Decision::Hold => {
+                if waited.is_zero() {
+                    log::info!("publisher {} waits for {name}, which {} publishes", self.peer, first.publisher);
+                }
+                self.activity = Activity::Held(Held { name, client, since, first });
+                Ok(())
+            }
+        }
+    }
+
+    /// What becomes of a publish that has waited so long for one who has been silent so long.
+    fn decide(&self, silence: Duration, waited: Duration) -> Decision {
+        match self.shared.takeover {
+            Takeover::Reject => Decision::Refuse,
+            Takeover::Takeover => Decision::Replace,
+            Takeover::IfSilent if silence < waited => Decision::Refuse,
+            Takeover::IfSilent if silence >= self.shared.timeouts.silence => Decision::Replace,
+            Takeover::IfSilent => Decision::Hold,
+        }
+    }
+
+    fn end(&mut self, reason: EndReason, why: &dyn fmt::Display) -> bool {
+        let Activity::Publishing(publication) = self.replace(Activity::None { since: Instant::now() }) else {
+            return false;
+        };
+        let live = Arc::clone(publication.live());
+        publication.finish(reason);
+        let (seconds, bytes) = (live.uptime(Instant::now()).as_secs_f64(), live.bytes());
+        log::info!("publisher {} left {}: {why}; {bytes} bytes in {seconds:.1} s", self.peer, live.name);
+        true
+    }
+
+    fn replace(&mut self, activity: Activity) -> Activity {
+        std::mem::replace(&mut self.activity, activity)
+    }
+}
+
+fn refuse_name(error: StreamNameError, session: &mut Session) -> End {
+    session.reject("NetStream.Publish.BadName", &format!("Not a stream name: {error}."));
+    End::Refused(error.to_string())
+}
+
+fn describe(peer: Peer, client: &str) -> String {
+    if client.is_empty() { peer.to_string() } else { format!("{peer} ({client})") }
+}
