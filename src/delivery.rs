@@ -33,6 +33,7 @@ use crate::media::StreamName;
 use crate::peer::Peer;
 use crate::stream::burst::Framing;
 use crate::stream::cursor::Start;
+use crate::stream::headers::Wanted;
 use crate::stream::registry::Registry;
 use crate::threads::Threads;
 
@@ -61,6 +62,7 @@ pub(crate) struct ViewerRequest {
     /// Whatever counts the connection; dropped with it.
     pub(crate) permit: Box<dyn Send>,
     pub(crate) name: StreamName,
+    pub(crate) wanted: Wanted,
     pub(crate) framing: Framing,
     /// How long to wait for a stream that is not live.
     pub(crate) wait: Duration,
@@ -74,6 +76,10 @@ pub(crate) struct Answers {
     pub(crate) live: Box<[u8]>,
     /// The stream is not live.
     pub(crate) not_found: Box<[u8]>,
+    /// The stream does not have the track.
+    pub(crate) no_track: Box<[u8]>,
+    /// The stream's codecs do not go out in the form that is asked for.
+    pub(crate) not_playable: Box<[u8]>,
     /// The server is shutting down.
     pub(crate) unavailable: Box<[u8]>,
 }
@@ -150,7 +156,7 @@ impl Delivery {
         };
         match self.registry.joinable(&name) {
             Some(live) => {
-                let mut viewer = Box::new(Viewer::new(client, live, Start::Gop));
+                let Some(mut viewer) = Viewer::join(client, live, Start::Gop) else { return };
                 match viewer.pump(&mut Scratch::default(), QUANTUM) {
                     Pumped::CaughtUp => self.dispatch.to_worker(viewer),
                     Pumped::Blocked | Pumped::More => self.dispatch.to_lane(viewer),

@@ -2,8 +2,10 @@
 //! (Adobe Flash Video File Format Specification 10.1, annex E; Enhanced RTMP v2).
 
 pub mod audio;
+mod enhanced;
 pub mod metadata;
 pub mod tag;
+pub mod variant;
 pub mod video;
 
 use std::fmt;

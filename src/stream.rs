@@ -11,7 +11,7 @@
 pub(crate) mod budget;
 pub(crate) mod burst;
 pub(crate) mod cursor;
-mod headers;
+pub(crate) mod headers;
 pub(crate) mod live;
 pub(crate) mod publication;
 pub(crate) mod registry;
@@ -19,6 +19,7 @@ mod subscription;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod timeline;
 pub(crate) mod watching;
 mod window;
 

@@ -51,10 +51,11 @@ mod tests {
     use super::*;
     use crate::media::{Packet, PacketKind, Timestamp};
     use crate::stream::budget::Budget;
+    use crate::stream::burst::Opening;
 
     fn burst(sequence: u64) -> Arc<Burst> {
         let packet = Packet { kind: PacketKind::Video, timestamp: Timestamp(0), payload: vec![7] };
-        Arc::new(Burst::new(sequence, false, Instant::now(), 0, &[packet], &Budget::new(1000)))
+        Arc::new(Burst::new(sequence, Opening::Other, Instant::now(), 0, &[packet], &Budget::new(1000)))
     }
 
     /// The sequence numbers of each stream's batch.

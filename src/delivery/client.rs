@@ -9,6 +9,7 @@ use super::{Answers, ViewerRequest};
 use crate::media::StreamName;
 use crate::peer::Peer;
 use crate::stream::burst::Framing;
+use crate::stream::headers::{NotThere, Wanted};
 
 /// A viewer's connection, from its request to its end.
 pub(crate) struct Client {
@@ -16,6 +17,7 @@ pub(crate) struct Client {
     peer: Peer,
     pub(super) name: StreamName,
     pub(super) framing: Framing,
+    pub(super) wanted: Wanted,
     pub(super) answers: Arc<Answers>,
     pub(super) counters: Arc<Counters>,
     _permit: Box<dyn Send>,
@@ -38,13 +40,13 @@ const MAX_UNSENT: u32 = 1 << 20;
 
 impl Client {
     pub(super) fn new(request: ViewerRequest, counters: Arc<Counters>) -> io::Result<Self> {
-        let ViewerRequest { socket, peer, permit, name, framing, answers, .. } = request;
+        let ViewerRequest { socket, peer, permit, name, wanted, framing, answers, .. } = request;
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket2::SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT)?;
         let socket = TcpStream::from_std(socket);
-        Ok(Self { socket, peer, name, framing, answers, counters, _permit: permit })
+        Ok(Self { socket, peer, name, framing, wanted, answers, counters, _permit: permit })
     }
 
     pub(super) fn peer(&self) -> Peer {
@@ -71,6 +73,17 @@ impl Client {
         log::info!("viewer {} refused: {} is not live", self.peer, self.name);
         let answers = Arc::clone(&self.answers);
         self.finish_with(&answers.not_found);
+    }
+
+    /// The stream does not have what is asked for.
+    pub(super) fn refuse_variant(mut self, why: NotThere) {
+        let answers = Arc::clone(&self.answers);
+        let (reason, answer) = match why {
+            NotThere::Track => ("has no such track", &answers.no_track),
+            NotThere::Form => ("has nothing that browsers can play", &answers.not_playable),
+        };
+        log::info!("viewer {} refused: {} {reason}", self.peer, self.name);
+        self.finish_with(answer);
     }
 
     pub(super) fn refuse_unavailable(mut self) {

@@ -182,7 +182,7 @@ impl Lane {
                 // Looked up after it was handed over: a stream that became joinable meanwhile is found here,
                 // one that becomes so from now on sends an event.
                 LaneCommand::Wait(client, deadline) => match self.registry.joinable(&client.name) {
-                    Some(live) => self.add_viewer(Box::new(Viewer::new(client, live, Start::First))),
+                    Some(live) => self.add_joining(client, live),
                     None => self.add_waiting(client, deadline),
                 },
                 LaneCommand::Adopt(viewer) => self.add_viewer(viewer),
@@ -257,6 +257,12 @@ impl Lane {
                 log::warn!("viewer {} refused: cannot wait for its socket: {error}", client.peer());
                 client.refuse_unavailable();
             }
+        }
+    }
+
+    fn add_joining(&mut self, client: Client, live: Arc<LiveStream>) {
+        if let Some(viewer) = Viewer::join(client, live, Start::First) {
+            self.add_viewer(viewer);
         }
     }
 
@@ -364,7 +370,7 @@ impl Lane {
     /// A client that has waited, or just come, joins its stream if that is live.
     fn admit(&mut self, client: Client) {
         match self.registry.joinable(&client.name) {
-            Some(live) => self.add_viewer(Box::new(Viewer::new(client, live, Start::First))),
+            Some(live) => self.add_joining(client, live),
             // It ended in this very moment.
             None => client.refuse_not_found(),
         }

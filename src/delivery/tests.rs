@@ -15,6 +15,7 @@ use crate::server::stream_settings;
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
 use crate::stream::cursor::Start;
+use crate::stream::headers::Wanted;
 use crate::stream::live::{Outlet, StreamEvent};
 use crate::stream::publication::Publication;
 use crate::stream::registry::Registry;
@@ -39,7 +40,8 @@ impl Pair {
         pair.send(true, 10);
         pair.publication.tick(Instant::now() + Duration::from_secs(1));
         let live = pair.registry.joinable(&name).unwrap();
-        pair.viewer = Some(Viewer::new(Client::new(request, Arc::default()).unwrap(), live, Start::Gop));
+        let client = Client::new(request, Arc::default()).unwrap();
+        pair.viewer = Viewer::join(client, live, Start::Gop).map(|viewer| *viewer);
         pair
     }
 
@@ -72,10 +74,16 @@ fn request(name: StreamName, framing: Framing, permit: Box<dyn Send>) -> (Viewer
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let (socket, address) = listener.accept().unwrap();
-    let answers =
-        Answers { live: b"HEAD"[..].into(), not_found: b"404"[..].into(), unavailable: b"503"[..].into() };
+    let answers = Answers {
+        live: b"HEAD"[..].into(),
+        not_found: b"404"[..].into(),
+        no_track: b"404"[..].into(),
+        not_playable: b"406"[..].into(),
+        unavailable: b"503"[..].into(),
+    };
     let (peer_name, wait, answers) = (Peer::direct(address), Duration::ZERO, Arc::new(answers));
-    (ViewerRequest { socket, peer: peer_name, permit, name, framing, wait, answers }, peer)
+    let wanted = Wanted::default();
+    (ViewerRequest { socket, peer: peer_name, permit, name, wanted, framing, wait, answers }, peer)
 }
 
 /// Makes the thread panic in which its viewer ends.

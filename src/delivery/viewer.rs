@@ -9,6 +9,7 @@ use super::client::{Client, Presence};
 use super::leave::LeaveReason;
 use super::worker::LoadShare;
 use super::{Answers, Patience};
+use crate::flv::variant::Variant;
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
 use crate::stream::cursor::{Ahead, Cursor, Start};
@@ -88,7 +89,19 @@ pub(super) enum Pumped {
 }
 
 impl Viewer {
-    pub(super) fn new(client: Client, live: Arc<LiveStream>, start: Start) -> Self {
+    /// A client that joins a stream which can be joined; `None` if it is refused, because the stream does not have
+    /// what it asks for.
+    pub(super) fn join(client: Client, live: Arc<LiveStream>, start: Start) -> Option<Box<Self>> {
+        match live.variant(client.wanted) {
+            Ok(variant) => Some(Box::new(Self::new(client, live, start, variant))),
+            Err(why) => {
+                client.refuse_variant(why);
+                None
+            }
+        }
+    }
+
+    fn new(client: Client, live: Arc<LiveStream>, start: Start, variant: Variant) -> Self {
         let now = Instant::now();
         log::info!("viewer {} joins {}", client.peer(), live.name);
         client.counters.joined();
@@ -96,7 +109,7 @@ impl Viewer {
             unsent: Some(Unsent { what: Source::Head(Arc::clone(&client.answers)), offset: 0 }),
             client,
             live: Watching::new(live),
-            cursor: Cursor::new(start),
+            cursor: Cursor::new(start, variant),
             joined: now,
             sent: 0,
             blocked: false,
@@ -173,7 +186,11 @@ impl Viewer {
     }
 
     fn send_one(&mut self, burst: &Arc<Burst>) -> Pumped {
-        let bytes = burst.framed(self.client.framing);
+        let bytes = burst.framed(&self.cursor.variant, self.client.framing);
+        if bytes.is_empty() {
+            self.cursor.advance();
+            return Pumped::CaughtUp;
+        }
         let written = match self.client.socket.write(bytes) {
             Ok(written) => written,
             Err(error) if is_would_block(&error) => 0,
@@ -286,19 +303,20 @@ impl Viewer {
 
     /// One write of what is unsent and then `bursts`; how many bytes it took, and whether that was everything.
     fn write_pieces(&mut self, bursts: &[Arc<Burst>]) -> io::Result<(usize, bool)> {
-        let framing = self.client.framing;
+        let (framing, variant) = (self.client.framing, self.cursor.variant);
         let mut slices = [IoSlice::new(&[]); MAX_PIECES + 1];
         let mut count = 0;
         if let Some(unsent) = &self.unsent {
-            slices[0] = IoSlice::new(unsent.rest(framing));
+            slices[0] = IoSlice::new(unsent.rest(&variant, framing));
             count = 1;
         }
         for (slot, burst) in slices[count..].iter_mut().zip(bursts) {
-            *slot = IoSlice::new(burst.framed(framing));
+            *slot = IoSlice::new(burst.framed(&variant, framing));
             count += 1;
         }
         let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-        let written = self.client.socket.write_vectored(&slices[..count])?;
+        // A variant may have nothing of some bursts, or of all.
+        let written = if offered == 0 { 0 } else { self.client.socket.write_vectored(&slices[..count])? };
         if written == 0 && offered > 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -309,22 +327,22 @@ impl Viewer {
 
     /// Moves past what has been written, and remembers what of it was cut.
     fn account_for(&mut self, mut written: usize, bursts: &[Arc<Burst>]) {
-        let framing = self.client.framing;
+        let (framing, variant) = (self.client.framing, self.cursor.variant);
         if let Some(unsent) = &mut self.unsent {
-            let taken = written.min(unsent.rest(framing).len());
+            let taken = written.min(unsent.rest(&variant, framing).len());
             unsent.offset += taken;
             written -= taken;
-            if !unsent.rest(framing).is_empty() {
+            if !unsent.rest(&variant, framing).is_empty() {
                 return;
             }
             self.unsent = None;
         }
         for burst in bursts {
-            if written == 0 {
+            let length = burst.framed(&variant, framing).len();
+            if written == 0 && length > 0 {
                 return;
             }
             self.cursor.advance();
-            let length = burst.framed(framing).len();
             if written < length {
                 self.unsent = Some(Unsent { what: Source::Burst(Arc::clone(burst)), offset: written });
                 return;
@@ -363,10 +381,10 @@ impl Unsent {
         matches!(&self.what, Source::Burst(burst) if live.has_let_go_of(burst.sequence))
     }
 
-    fn rest(&self, framing: Framing) -> &[u8] {
+    fn rest(&self, variant: &Variant, framing: Framing) -> &[u8] {
         let whole = match &self.what {
             Source::Head(answers) => &answers.live,
-            Source::Burst(burst) => burst.framed(framing),
+            Source::Burst(burst) => burst.framed(variant, framing),
             Source::LastChunk => LAST_CHUNK,
         };
         &whole[self.offset..]

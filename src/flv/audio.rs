@@ -1,7 +1,8 @@
 //! The first bytes of an audio payload (annex E.4.2.1; Enhanced RTMP v2, "ExAudioTagHeader").
 
 use super::FourCc;
-use crate::bytes::Reader;
+use super::enhanced::{CODED_FRAMES, Enhanced, Layout, SEQUENCE_START};
+use crate::bytes::{Reader, UnexpectedEnd};
 
 /// How the codec is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +11,6 @@ pub enum AudioCodec {
     Legacy(u8),
     /// An Enhanced RTMP codec.
     Enhanced(FourCc),
-    /// Enhanced RTMP whose codec stands deeper in the payload (several tracks, extended modifiers).
-    Nested,
 }
 
 /// What a payload is for.
@@ -21,57 +20,72 @@ pub enum AudioContent {
     SequenceHeader,
     /// Coded sound.
     Frames,
-    /// A packet without sound: an empty AAC frame, an end of sequence, a channel layout.
+    /// Which channel is which, where the decoder's configuration does not say.
+    ChannelLayout,
+    /// A packet without sound: an empty AAC frame, an end of sequence.
     Other,
 }
 
 /// The head of an audio payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioTagHeader {
-    /// The codec.
+    /// The codec; of several tracks, the first one's.
     pub codec: AudioCodec,
     /// What follows.
     pub content: AudioContent,
+    /// Which track it belongs to; of several, the first. Without a word about it, 0.
+    pub track: u8,
+    /// Whether the payload may hold several tracks.
+    pub many_tracks: bool,
+    /// Nanoseconds to add to the timestamp, below 1,000,000.
+    pub nano_offset: u32,
 }
 
 /// Sound format of AAC.
 pub const AAC: u8 = 10;
 /// Sound format that Enhanced RTMP uses to say that a FourCC follows.
-const EX_HEADER: u8 = 9;
+pub(super) const EX_HEADER: u8 = 9;
+const MULTICHANNEL_CONFIG: u8 = 4;
+/// The packet type of several tracks.
+const MULTITRACK: u8 = 5;
 
 impl AudioTagHeader {
     /// Reads the head of `payload`; `None` if it is cut off.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(payload);
         let first = reader.u8().ok()?;
-        let format = first >> 4;
-        if format == EX_HEADER {
-            return Self::enhanced(first & 0x0F, &mut reader);
+        if first >> 4 == EX_HEADER {
+            Self::enhanced(&enhanced(payload)?)
+        } else {
+            Self::legacy(first >> 4, &mut reader).ok()
         }
+    }
+
+    fn legacy(format: u8, reader: &mut Reader<'_>) -> Result<Self, UnexpectedEnd> {
         let content = match format {
-            AAC => match reader.u8().ok()? {
-                0 => AudioContent::SequenceHeader,
-                _ if reader.is_empty() => AudioContent::Other,
-                _ => AudioContent::Frames,
-            },
+            AAC if reader.u8()? == 0 => AudioContent::SequenceHeader,
             _ if reader.is_empty() => AudioContent::Other,
             _ => AudioContent::Frames,
         };
-        Some(Self { codec: AudioCodec::Legacy(format), content })
+        Ok(Self { codec: AudioCodec::Legacy(format), content, track: 0, many_tracks: false, nano_offset: 0 })
     }
 
-    fn enhanced(packet_type: u8, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(packet_type, 5 | 7) {
-            // Multitrack and ModEx are passed on unread; their inner packet is not looked for yet.
-            return Some(Self { codec: AudioCodec::Nested, content: AudioContent::Frames });
-        }
-        let fourcc = FourCc(reader.take(4).ok()?.try_into().ok()?);
-        let content = match packet_type {
-            0 => AudioContent::SequenceHeader,
-            1 if !reader.is_empty() => AudioContent::Frames,
+    fn enhanced(enhanced: &Enhanced<'_>) -> Option<Self> {
+        let first = enhanced.parts().next()?;
+        let content = match enhanced.packet_type {
+            SEQUENCE_START => AudioContent::SequenceHeader,
+            CODED_FRAMES if !first.body.is_empty() => AudioContent::Frames,
+            MULTICHANNEL_CONFIG => AudioContent::ChannelLayout,
             _ => AudioContent::Other,
         };
-        Some(Self { codec: AudioCodec::Enhanced(fourcc), content })
+        let many_tracks = matches!(enhanced.layout, Layout::ManyTracks | Layout::ManyCodecs);
+        Some(Self {
+            codec: AudioCodec::Enhanced(first.codec),
+            content,
+            track: first.track,
+            many_tracks,
+            nano_offset: enhanced.nano_offset,
+        })
     }
 
     /// Whether this configures the decoder.
@@ -80,19 +94,33 @@ impl AudioTagHeader {
     }
 }
 
+/// Takes an enhanced payload apart; `None` if it is cut off.
+pub(super) fn enhanced(payload: &[u8]) -> Option<Enhanced<'_>> {
+    let mut reader = Reader::new(payload);
+    let packet_type = reader.u8().ok()? & 0x0F;
+    Enhanced::read(packet_type, MULTITRACK, &mut reader).ok()
+}
+
 impl AudioCodec {
-    /// The usual name, for logs and status.
-    pub fn name(&self) -> String {
+    /// The same for both names of a codec that has two: the enhanced one.
+    pub fn canonical(self) -> Self {
         match self {
+            Self::Legacy(2 | 14) => Self::Enhanced(FourCc(*b".mp3")),
+            Self::Legacy(AAC) => Self::Enhanced(FourCc(*b"mp4a")),
+            Self::Legacy(13) => Self::Enhanced(FourCc(*b"Opus")),
+            other => other,
+        }
+    }
+
+    /// The usual name, for logs and status.
+    pub fn name(self) -> String {
+        match self.canonical() {
             Self::Legacy(0 | 3) => "PCM".into(),
             Self::Legacy(1) => "ADPCM".into(),
-            Self::Legacy(2 | 14) => "MP3".into(),
             Self::Legacy(4..=6) => "Nellymoser".into(),
             Self::Legacy(7) => "G.711 A-law".into(),
             Self::Legacy(8) => "G.711 mu-law".into(),
-            Self::Legacy(AAC) => "AAC".into(),
             Self::Legacy(11) => "Speex".into(),
-            Self::Legacy(13) => "Opus".into(),
             Self::Legacy(format) => format!("audio format {format}"),
             Self::Enhanced(fourcc) => match &fourcc.0 {
                 b"mp4a" => "AAC".into(),
@@ -103,7 +131,6 @@ impl AudioCodec {
                 b".mp3" => "MP3".into(),
                 _ => fourcc.to_string(),
             },
-            Self::Nested => "multitrack audio".into(),
         }
     }
 }
@@ -138,7 +165,10 @@ mod tests {
         assert!(opus.is_sequence_header());
         assert_eq!(opus.codec.name(), "Opus");
         assert_eq!(content(b"\x91Opus\x01"), AudioContent::Frames);
-        assert_eq!(content(b"\x94mp4a\x01"), AudioContent::Other);
+        assert_eq!(content(b"\x94mp4a\x01"), AudioContent::ChannelLayout);
+        assert_eq!(content(b"\x92mp4a"), AudioContent::Other);
+        let second = AudioTagHeader::parse(b"\x95\x01Opus\x01x").unwrap();
+        assert_eq!((second.track, second.content, second.many_tracks), (1, AudioContent::Frames, false));
         assert_eq!(AudioTagHeader::parse(b"\x90Opu"), None);
     }
 }

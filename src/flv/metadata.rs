@@ -69,6 +69,14 @@ impl Metadata {
     }
 }
 
+/// The body of a metadata tag with other `hasAudio` and `hasVideo`; `None` if it has these already, or is no metadata.
+pub(super) fn with_flags(body: &[u8], tracks: Tracks) -> Option<Vec<u8>> {
+    let DataMessage::Metadata(metadata) = DataMessage::parse(body)? else { return None };
+    let is_so = |key, flag| metadata.0.get(key) == Some(&Value::Boolean(flag));
+    let are_so = is_so("hasAudio", tracks.audio) && is_so("hasVideo", tracks.video);
+    (!are_so).then(|| metadata.script_tag(tracks))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

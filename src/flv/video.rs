@@ -1,7 +1,8 @@
 //! The first bytes of a video payload (annex E.4.3.1; Enhanced RTMP v2, "ExVideoTagHeader").
 
 use super::FourCc;
-use crate::bytes::Reader;
+use super::enhanced::{CODED_FRAMES, Enhanced, Layout, SEQUENCE_END, SEQUENCE_START};
+use crate::bytes::{Reader, UnexpectedEnd};
 
 /// What kind of frame a payload holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +24,10 @@ pub enum FrameType {
 /// How the codec is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoCodec {
-    /// A legacy codec id: 2 Sorenson H.263, 4 VP6, 7 AVC; by custom 12 HEVC, 13 AV1.
+    /// A legacy codec id: 2 Sorenson H.263, 4 VP6, 7 AVC; by custom 12 HEVC, 13 AV1, 14 VP8, 15 VP9.
     Legacy(u8),
     /// An Enhanced RTMP codec.
     Enhanced(FourCc),
-    /// Enhanced RTMP whose codec stands deeper in the payload (several tracks, extended modifiers).
-    Nested,
 }
 
 /// What a payload is for.
@@ -52,10 +51,16 @@ pub enum VideoContent {
 pub struct VideoTagHeader {
     /// Kind of frame; sequence headers say `Key` too.
     pub frame_type: FrameType,
-    /// The codec.
+    /// The codec; of several tracks, the first one's.
     pub codec: VideoCodec,
     /// What follows.
     pub content: VideoContent,
+    /// Which track it belongs to; of several, the first. Without a word about it, 0.
+    pub track: u8,
+    /// Whether the payload may hold several tracks.
+    pub many_tracks: bool,
+    /// Nanoseconds to add to the timestamp, below 1,000,000.
+    pub nano_offset: u32,
 }
 
 /// Codec id of AVC (H.264).
@@ -66,17 +71,26 @@ pub const HEVC: u8 = 12;
 pub const AV1: u8 = 13;
 
 /// Set in the first byte of an Enhanced RTMP payload.
-const EX_HEADER: u8 = 0x80;
+pub(super) const EX_HEADER: u8 = 0x80;
+/// Coded frames that are shown when they are decoded: without a composition time.
+pub(super) const CODED_FRAMES_X: u8 = 3;
+/// Colour and other properties that are no configuration of the decoder.
+const METADATA: u8 = 4;
+/// AV1's configuration as an MPEG-2 transport stream has it.
+const MPEG2_TS_SEQUENCE_START: u8 = 5;
+/// The packet type of several tracks.
+pub(super) const MULTITRACK: u8 = 6;
 
 impl VideoTagHeader {
-    /// Reads the head of `payload`; `None` if it is cut off.
+    /// Reads the head of `payload`; `None` if it is cut off, or nothing but an enhanced command to the player.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(payload);
         let first = reader.u8().ok()?;
         if first & EX_HEADER != 0 {
-            Self::enhanced(first, &mut reader)
+            let enhanced = enhanced(payload)?;
+            Self::enhanced(FrameType::of(first), &enhanced)
         } else {
-            Self::legacy(first, &mut reader)
+            Self::legacy(first, &mut reader).ok()
         }
     }
 
@@ -90,52 +104,72 @@ impl VideoTagHeader {
         self.content == VideoContent::SequenceHeader
     }
 
-    fn legacy(first: u8, reader: &mut Reader<'_>) -> Option<Self> {
-        let (frame_type, codec) = (FrameType::from_bits(first >> 4), first & 0x0F);
+    fn legacy(first: u8, reader: &mut Reader<'_>) -> Result<Self, UnexpectedEnd> {
+        let (frame_type, codec) = (FrameType::of(first), first & 0x0F);
         let content = match codec {
             _ if frame_type == FrameType::Command => VideoContent::Other,
-            AVC | HEVC | AV1 => match reader.u8().ok()? {
+            AVC | HEVC | AV1 => match reader.u8()? {
                 0 => VideoContent::SequenceHeader,
-                1 => VideoContent::Frames { composition_time: reader.i24().ok()? },
+                1 => VideoContent::Frames { composition_time: reader.i24()? },
                 2 => VideoContent::EndOfSequence,
                 _ => VideoContent::Other,
             },
             _ => VideoContent::Frames { composition_time: 0 },
         };
-        Some(Self { frame_type, codec: VideoCodec::Legacy(codec), content })
+        Ok(Self {
+            frame_type,
+            codec: VideoCodec::Legacy(codec),
+            content,
+            track: 0,
+            many_tracks: false,
+            nano_offset: 0,
+        })
     }
 
-    fn enhanced(first: u8, reader: &mut Reader<'_>) -> Option<Self> {
-        let (frame_type, packet_type) = (FrameType::from_bits(first >> 4 & 0x07), first & 0x0F);
-        // Metadata's frame type means nothing: look at the packet type first.
-        if frame_type == FrameType::Command && packet_type != 4 {
-            return Some(Self { frame_type, codec: VideoCodec::Nested, content: VideoContent::Other });
-        }
-        if matches!(packet_type, 6 | 7) {
-            // Multitrack and ModEx are passed on unread; their inner packet is not looked for yet.
-            return Some(Self {
-                frame_type,
-                codec: VideoCodec::Nested,
-                content: VideoContent::Frames { composition_time: 0 },
-            });
-        }
-        let fourcc = FourCc(reader.take(4).ok()?.try_into().ok()?);
-        let content = match packet_type {
-            0 | 5 => VideoContent::SequenceHeader,
-            1 => {
-                let timed = matches!(&fourcc.0, b"avc1" | b"hvc1" | b"vvc1");
-                VideoContent::Frames { composition_time: if timed { reader.i24().ok()? } else { 0 } }
+    fn enhanced(frame_type: FrameType, enhanced: &Enhanced<'_>) -> Option<Self> {
+        let first = enhanced.parts().next()?;
+        let content = match enhanced.packet_type {
+            SEQUENCE_START | MPEG2_TS_SEQUENCE_START => VideoContent::SequenceHeader,
+            CODED_FRAMES if has_composition_time(first.codec) => {
+                VideoContent::Frames { composition_time: Reader::new(first.body).i24().ok()? }
             }
-            2 => VideoContent::EndOfSequence,
-            3 => VideoContent::Frames { composition_time: 0 },
+            CODED_FRAMES | CODED_FRAMES_X => VideoContent::Frames { composition_time: 0 },
+            SEQUENCE_END => VideoContent::EndOfSequence,
             _ => VideoContent::Other,
         };
-        Some(Self { frame_type, codec: VideoCodec::Enhanced(fourcc), content })
+        let many_tracks = matches!(enhanced.layout, Layout::ManyTracks | Layout::ManyCodecs);
+        let codec = VideoCodec::Enhanced(first.codec);
+        Some(Self {
+            frame_type,
+            codec,
+            content,
+            track: first.track,
+            many_tracks,
+            nano_offset: enhanced.nano_offset,
+        })
     }
 }
 
+/// Takes an enhanced payload apart; `None` if it is cut off or a command.
+pub(super) fn enhanced(payload: &[u8]) -> Option<Enhanced<'_>> {
+    let mut reader = Reader::new(payload);
+    let first = reader.u8().ok()?;
+    // A command has no codec. Metadata has one, and its frame type means nothing.
+    if FrameType::of(first) == FrameType::Command && first & 0x0F != METADATA {
+        return None;
+    }
+    Enhanced::read(first & 0x0F, MULTITRACK, &mut reader).ok()
+}
+
+/// Whether coded frames of a codec begin with a composition time.
+pub(super) fn has_composition_time(codec: FourCc) -> bool {
+    matches!(&codec.0, b"avc1" | b"hvc1" | b"vvc1")
+}
+
 impl FrameType {
-    fn from_bits(bits: u8) -> Self {
+    /// Of a payload with this first byte.
+    fn of(first: u8) -> Self {
+        let bits = if first & EX_HEADER != 0 { first >> 4 & 0x07 } else { first >> 4 };
         match bits {
             1 => Self::Key,
             2 => Self::Inter,
@@ -148,14 +182,23 @@ impl FrameType {
 }
 
 impl VideoCodec {
-    /// The usual name, for logs and status.
-    pub fn name(&self) -> String {
+    /// The same for both names of a codec that has two: the enhanced one.
+    pub fn canonical(self) -> Self {
         match self {
+            Self::Legacy(AVC) => Self::Enhanced(FourCc(*b"avc1")),
+            Self::Legacy(HEVC) => Self::Enhanced(FourCc(*b"hvc1")),
+            Self::Legacy(AV1) => Self::Enhanced(FourCc(*b"av01")),
+            Self::Legacy(14) => Self::Enhanced(FourCc(*b"vp08")),
+            Self::Legacy(15) => Self::Enhanced(FourCc(*b"vp09")),
+            other => other,
+        }
+    }
+
+    /// The usual name, for logs and status.
+    pub fn name(self) -> String {
+        match self.canonical() {
             Self::Legacy(2) => "H.263".into(),
             Self::Legacy(4 | 5) => "VP6".into(),
-            Self::Legacy(AVC) => "H.264".into(),
-            Self::Legacy(HEVC) => "HEVC".into(),
-            Self::Legacy(AV1) => "AV1".into(),
             Self::Legacy(id) => format!("video codec {id}"),
             Self::Enhanced(fourcc) => match &fourcc.0 {
                 b"avc1" => "H.264".into(),
@@ -166,7 +209,6 @@ impl VideoCodec {
                 b"vp09" => "VP9".into(),
                 _ => fourcc.to_string(),
             },
-            Self::Nested => "multitrack video".into(),
         }
     }
 }
@@ -212,7 +254,25 @@ mod tests {
         assert!(!parse(b"\xA1av01\x01").is_keyframe());
         assert_eq!(parse(b"\x92av01").content, VideoContent::EndOfSequence);
         assert_eq!(parse(b"\xD4hvc1\x02").content, VideoContent::Other, "metadata, whatever its frame type");
-        assert_eq!(parse(b"\xD0\x00").content, VideoContent::Other, "a command has no FourCC");
+        assert_eq!(VideoTagHeader::parse(b"\xD0\x00"), None, "a command has no codec");
+    }
+
+    #[test]
+    fn tracks_are_found_behind_modifiers() {
+        let second = parse(b"\x97\0\0\x06\x01avc1\x02\0\0\x28\x01");
+        assert_eq!((second.track, second.many_tracks), (2, false));
+        assert_eq!(second.content, VideoContent::Frames { composition_time: 40 });
+        assert!(second.is_keyframe());
+        let many = parse(b"\x96\x20vp09\x01\0\0\x01aav01\x02\0\0\x01b");
+        assert_eq!((many.track, many.many_tracks, many.codec.name()), (1, true, "VP9".into()));
+        assert!(many.is_sequence_header());
+        assert_eq!(VideoTagHeader::parse(b"\x96\x20"), None, "no track at all");
+    }
+
+    #[test]
+    fn a_codec_with_two_names_is_one() {
+        assert_eq!(parse(&[0x1C, 1, 0, 0, 0]).codec.canonical(), parse(b"\x91hvc1\0\0\0").codec);
+        assert_eq!(parse(&[0x12]).codec.canonical(), VideoCodec::Legacy(2));
     }
 
     #[test]

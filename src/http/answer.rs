@@ -58,6 +58,12 @@ pub(crate) fn for_viewer(framing: Framing, cors: bool) -> Answers {
     Answers {
         live: live(framing, cors),
         not_found: plain("404 Not Found", "This stream is not live.", cors),
+        no_track: plain("404 Not Found", "This stream has no such track.", cors),
+        not_playable: plain(
+            "406 Not Acceptable",
+            "Browsers cannot play this stream's codecs; with ?enhanced=raw it comes as it was published.",
+            cors,
+        ),
         unavailable: plain("503 Service Unavailable", "The server is shutting down.", cors),
     }
 }

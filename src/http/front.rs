@@ -19,6 +19,7 @@ use super::routes::{ALLOWED, Route, RouteError, is_media, route};
 use crate::delivery::{Answers, Delivery, ViewerRequest};
 use crate::media::StreamName;
 use crate::stream::burst::Framing;
+use crate::stream::headers::Wanted;
 use crate::stream::registry::Registry;
 
 /// tiny_http's server, built anew should it ever stop: live viewers have nothing to do with it.
@@ -155,7 +156,9 @@ impl Context {
         let cors = self.cors && is_media(&target);
         match route(&method, &target, page::paths()) {
             Ok(Route::Live { name, .. }) if method == "HEAD" => self.head(request, &name),
-            Ok(Route::Live { name, wait }) => self.live(request, name, wait.unwrap_or(self.wait)),
+            Ok(Route::Live { name, wait, wanted }) => {
+                self.live(request, name, wanted, wait.unwrap_or(self.wait));
+            }
             Ok(Route::Asset(path)) => {
                 let known = header_of(&request, "If-None-Match");
                 match page::respond(path, target.contains("?v="), known) {
@@ -180,11 +183,11 @@ impl Context {
     }
 
     /// Takes the client's own socket and makes it a viewer's.
-    fn live(&self, request: Request, name: StreamName, wait: Duration) {
+    fn live(&self, request: Request, name: StreamName, wanted: Wanted, wait: Duration) {
         let (client, framing) = self.take(request);
         if let Some(ClientSocket { socket, peer, permit }) = client {
             let (answers, permit) = (Arc::clone(self.answers(framing)), Box::new(permit));
-            self.delivery.serve(ViewerRequest { socket, peer, permit, name, framing, wait, answers });
+            self.delivery.serve(ViewerRequest { socket, peer, permit, name, wanted, framing, wait, answers });
         }
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::media::StreamName;
+use crate::flv::variant::Form;
+use crate::media::{PacketKind, StreamName};
+use crate::stream::headers::Wanted;
 
 /// Longest time that a request may ask to wait for a stream.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -18,7 +20,7 @@ const MEDIA_SUFFIX: &str = ".flv";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     /// A live stream.
-    Live { name: StreamName, wait: Option<Duration> },
+    Live { name: StreamName, wait: Option<Duration>, wanted: Wanted },
     /// An embedded file: its index in the list.
     Asset(&'static str),
     /// Whether the server is well.
@@ -71,7 +73,7 @@ pub(crate) fn route(
         name("", &path)?;
         name("", path.strip_suffix(MEDIA_SUFFIX).ok_or(RouteError::NotFound)?)?
     };
-    Ok(Route::Live { name, wait: query.wait })
+    Ok(Route::Live { name, wait: query.wait, wanted: query.wanted()? })
 }
 
 fn name(app: &str, stream: &str) -> Result<StreamName, RouteError> {
@@ -92,6 +94,10 @@ struct Query {
     app: Option<String>,
     stream: Option<String>,
     wait: Option<Duration>,
+    track: u8,
+    only: Option<PacketKind>,
+    raw: bool,
+    legacy_hevc: bool,
 }
 
 impl Query {
@@ -103,11 +109,43 @@ impl Query {
                 "app" => parsed.app = Some(decode(&value.replace('+', " "))?),
                 "stream" => parsed.stream = Some(decode(&value.replace('+', " "))?),
                 "wait" => parsed.wait = Some(wait(value)?),
+                "track" => parsed.track = track(value)?,
+                "only" => {
+                    let kinds = [("audio", PacketKind::Audio), ("video", PacketKind::Video)];
+                    parsed.only = Some(choice(key, value, &kinds)?);
+                }
+                "enhanced" => parsed.raw = choice(key, value, &[("browser", false), ("raw", true)])?,
+                "hevc" => parsed.legacy_hevc = choice(key, value, &[("enhanced", false), ("legacy", true)])?,
                 _ => {}
             }
         }
         Ok(parsed)
     }
+
+    fn wanted(&self) -> Result<Wanted, RouteError> {
+        let form = match (self.raw, self.legacy_hevc) {
+            (false, false) => Form::Browser,
+            (false, true) => Form::LegacyHevc,
+            (true, false) => Form::Raw,
+            (true, true) => {
+                let why = "enhanced=raw is as it came in; it cannot be had with hevc=legacy";
+                return Err(RouteError::BadRequest(why.into()));
+            }
+        };
+        Ok(Wanted { form, track: self.track, only: self.only })
+    }
+}
+
+/// One of the values that a parameter takes.
+fn choice<T: Copy>(key: &str, value: &str, choices: &[(&str, T)]) -> Result<T, RouteError> {
+    choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        RouteError::BadRequest(format!("{key} takes {}", names.join(" or ")))
+    })
+}
+
+fn track(value: &str) -> Result<u8, RouteError> {
+    value.parse().map_err(|_| RouteError::BadRequest("track takes a number from 0 to 255".into()))
 }
 
 fn wait(value: &str) -> Result<Duration, RouteError> {
@@ -140,7 +178,7 @@ mod tests {
     }
 
     fn live(name: &str) -> Result<Route, RouteError> {
-        Ok(Route::Live { name: StreamName::new("", name).unwrap(), wait: None })
+        Ok(Route::Live { name: StreamName::new("", name).unwrap(), wait: None, wanted: Wanted::default() })
     }
 
     #[test]
@@ -167,13 +205,37 @@ mod tests {
     fn waits_are_taken_within_their_limit() {
         for (target, seconds) in [("/a.flv?wait=0", 0), ("/a.flv?wait=60", 60)] {
             let wait = Some(Duration::from_secs(seconds));
-            assert_eq!(get(target), Ok(Route::Live { name: StreamName::new("a", "").unwrap(), wait }));
+            let (name, wanted) = (StreamName::new("a", "").unwrap(), Wanted::default());
+            assert_eq!(get(target), Ok(Route::Live { name, wait, wanted }));
         }
         for target in ["/a.flv?wait=61", "/a.flv?wait=-1", "/a.flv?wait=x", "/a.flv?wait="] {
             assert!(
                 matches!(get(target), Err(RouteError::BadRequest(why)) if why.contains("0 to 60")),
                 "{target}"
             );
+        }
+    }
+
+    #[test]
+    fn tracks_and_forms_are_taken_by_name() {
+        let wanted = |query: &str| match get(&format!("/a.flv?{query}")) {
+            Ok(Route::Live { wanted, .. }) => Ok((wanted.form, wanted.track, wanted.only)),
+            Err(RouteError::BadRequest(why)) => Err(why),
+            other => unreachable!("{other:?}"),
+        };
+        assert_eq!(wanted("track=255&only=audio"), Ok((Form::Browser, 255, Some(PacketKind::Audio))));
+        assert_eq!(wanted("only=video&enhanced=browser"), Ok((Form::Browser, 0, Some(PacketKind::Video))));
+        assert_eq!(wanted("hevc=legacy"), Ok((Form::LegacyHevc, 0, None)));
+        assert_eq!(wanted("enhanced=raw&hevc=enhanced"), Ok((Form::Raw, 0, None)));
+        for (query, cure) in [
+            ("track=256", "0 to 255"),
+            ("track=", "0 to 255"),
+            ("only=both", "audio or video"),
+            ("enhanced=1", "browser or raw"),
+            ("hevc=12", "enhanced or legacy"),
+            ("enhanced=raw&hevc=legacy", "cannot be had"),
+        ] {
+            assert!(wanted(query).is_err_and(|why| why.contains(cure)), "{query}");
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Budget {
 pub(crate) struct Ticket {
     budget: Arc<Budget>,
     bytes: usize,
+    /// Whether it counts with the windows.
+    in_window: bool,
 }
 
 impl Budget {
@@ -27,7 +29,14 @@ impl Budget {
     /// Counts a new burst.
     pub(super) fn ticket(self: &Arc<Self>, bytes: usize) -> Ticket {
         self.alive.fetch_add(bytes, Ordering::Relaxed);
-        Ticket { budget: Arc::clone(self), bytes }
+        Ticket { budget: Arc::clone(self), bytes, in_window: false }
+    }
+
+    /// Counts a variant of a burst. It comes and goes with that, so it counts with the windows.
+    pub(super) fn ticket_of_variant(self: &Arc<Self>, bytes: usize) -> Ticket {
+        self.enter_window(bytes);
+        self.alive.fetch_add(bytes, Ordering::Relaxed);
+        Ticket { budget: Arc::clone(self), bytes, in_window: true }
     }
 
     pub(super) fn enter_window(&self, bytes: usize) {
@@ -52,5 +61,8 @@ impl Budget {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.budget.alive.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.in_window {
+            self.budget.leave_window(self.bytes);
+        }
     }
 }

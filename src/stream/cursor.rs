@@ -8,7 +8,8 @@ use super::burst::Burst;
 use super::headers::HeaderCache;
 use super::live::EndReason;
 use super::window::Window;
-use crate::flv::tag::{Tracks, file_header};
+use crate::flv::tag::file_header;
+use crate::flv::variant::Variant;
 
 /// Where a viewer begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(crate) enum Start {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     place: Place,
+    pub(crate) variant: Variant,
     /// The sequence number of the next burst.
     next: u64,
     /// What goes out in front of it.
@@ -55,9 +57,10 @@ pub(crate) enum Ahead {
 }
 
 impl Cursor {
-    pub(crate) fn new(start: Start) -> Self {
+    pub(crate) fn new(start: Start, variant: Variant) -> Self {
         Self {
             place: Place::Joining(start),
+            variant,
             next: 0,
             owed: None,
             has_file_header: false,
@@ -98,43 +101,45 @@ impl Cursor {
     }
 
     /// Finds the place to go on: after a join, at a keyframe that was awaited, or past a gap that is too wide.
-    /// `prefix` makes what goes in front of a burst.
+    /// `prefix` makes what goes in front of a burst, with a file header or without.
     pub(super) fn settle(
         &mut self,
         window: &Window,
-        headers: &HeaderCache,
-        tracks: Tracks,
+        generation: u32,
         now: Instant,
-        prefix: impl FnOnce(&Burst, Option<Tracks>) -> Arc<Burst>,
+        prefix: impl FnOnce(&Burst, bool) -> Arc<Burst>,
     ) {
+        let video = self.variant.video;
         if self.place == Place::Running {
             if !window.is_too_far_behind(self.next, now) {
                 return;
             }
             // Without a newer keyframe to go to, what is still in the window is better than nothing.
-            let nothing_newer = tracks.video && window.gop().is_none_or(|gop| gop <= self.next);
+            let nothing_newer = video.is_some_and(|track| window.gop(track).is_none_or(|gop| gop <= self.next));
             if nothing_newer && self.next >= window.first() {
                 return;
             }
             self.skips += 1;
             self.owed = None;
         }
-        let target = match (tracks.video, self.place) {
-            (true, Place::Joining(Start::First)) => window.first_keyframe(),
-            (true, _) => window.gop().filter(|&gop| gop >= self.next || self.place != Place::AwaitingKeyframe),
-            (false, Place::Joining(Start::First)) => Some(window.first()),
-            (false, Place::Joining(Start::Gop)) => Some(window.last_second()),
-            (false, _) => Some(window.last_second().max(self.next)),
+        let target = match (video, self.place) {
+            (Some(track), Place::Joining(Start::First)) => window.first_keyframe(track),
+            (Some(track), _) => {
+                window.gop(track).filter(|&gop| gop >= self.next || self.place != Place::AwaitingKeyframe)
+            }
+            (None, Place::Joining(Start::First)) => Some(window.first()),
+            (None, Place::Joining(Start::Gop)) => Some(window.last_second()),
+            (None, _) => Some(window.last_second().max(self.next)),
         };
         match target.and_then(|sequence| window.from(sequence).next()) {
             Some(first) => {
                 self.next = first.sequence;
                 let fresh = !self.has_file_header;
-                if fresh || self.generation != headers.generation {
-                    self.owed = Some(prefix(first, fresh.then_some(tracks)));
+                if fresh || self.generation != generation {
+                    self.owed = Some(prefix(first, fresh));
                 }
                 self.has_file_header = true;
-                self.generation = headers.generation;
+                self.generation = generation;
                 self.place = Place::Running;
             }
             None => {
@@ -148,10 +153,11 @@ impl Cursor {
 /// Makes a prefix from the header cache.
 pub(super) fn make_prefix(
     first: &Burst,
-    fresh: Option<Tracks>,
+    fresh: bool,
     headers: &HeaderCache,
-    tracks: Tracks,
+    variant: &Variant,
     budget: &Arc<Budget>,
 ) -> Arc<Burst> {
-    Arc::new(Burst::prefix(first, fresh.map(file_header), &headers.packets(tracks, first.timestamp), budget))
+    let header = fresh.then(|| file_header(variant.tracks()));
+    Arc::new(Burst::prefix(first, header, &headers.packets(variant, first.timestamp), budget))
 }

@@ -1,21 +1,68 @@
+use crate::flv::audio::AudioCodec;
 use crate::flv::metadata::Metadata;
 use crate::flv::tag::Tracks;
+use crate::flv::variant::{Form, Shaped, Variant};
+use crate::flv::video::VideoCodec;
 use crate::media::{Packet, PacketKind, Timestamp};
+
+/// Most tracks of a stream; packets of further ones are dropped. OBS sends up to 12.
+pub(super) const MAX_TRACKS: usize = 32;
+
+/// Most headers that are kept: configuration and one more of each track.
+const MAX_HEADERS: usize = 2 * MAX_TRACKS;
+
+/// Longest sequence header or metadata message in bytes. They go to each viewer, and real ones take a few hundred.
+pub(super) const MAX_HEADER: usize = 64 << 10;
+
+/// Most bytes of headers that are kept together.
+pub(super) const MAX_HEADER_BYTES: usize = 256 << 10;
 
 /// The header cache: what a player must have before the first frame. Lives behind the stream's `RwLock`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeaderCache {
     metadata: Metadata,
-    audio: Option<Vec<u8>>,
-    video: Option<Vec<u8>>,
+    /// Video in front of audio, as players want them.
+    headers: Vec<Header>,
+    codecs: Vec<TrackCodec>,
     /// Counts the changes of sequence headers, so that a viewer who skips over one gets them again.
     pub(super) generation: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Header {
+    kind: PacketKind,
+    track: u8,
+    role: Role,
+    payload: Vec<u8>,
+}
+
+/// What a header is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It configures the decoder.
+    Sequence,
+    /// It says more: colours, a channel layout.
+    Description,
+}
+
+/// A track's number and codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TrackCodec {
+    pub(super) track: u8,
+    pub(super) codec: Codec,
+}
+
+/// A codec under its canonical name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codec {
+    Audio(AudioCodec),
+    Video(VideoCodec),
 }
 
 /// What storing a header did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It was there already.
+    /// It was there already, or there is no room for it.
     Same,
     /// There was none before.
     First,
@@ -23,18 +70,108 @@ pub(super) enum Change {
     Replaced,
 }
 
+/// What a viewer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wanted {
+    pub(crate) form: Form,
+    /// The number of the track; of a kind that does not have it, track 0.
+    pub(crate) track: u8,
+    /// One kind alone.
+    pub(crate) only: Option<PacketKind>,
+}
+
+/// Why a viewer cannot have what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotThere {
+    /// The stream has no such track.
+    Track,
+    /// The stream's codecs do not go out in this form.
+    Form,
+}
+
+impl Codec {
+    pub(super) fn kind(self) -> PacketKind {
+        match self {
+            Self::Audio(_) => PacketKind::Audio,
+            Self::Video(_) => PacketKind::Video,
+        }
+    }
+
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Audio(codec) => codec.name(),
+            Self::Video(codec) => codec.name(),
+        }
+    }
+
+    pub(super) fn goes_out_in(self, form: Form) -> bool {
+        match self {
+            Self::Audio(codec) => form.carries_audio(codec),
+            Self::Video(codec) => form.carries_video(codec),
+        }
+    }
+}
+
 impl HeaderCache {
-    /// Stores a sequence header.
-    pub(super) fn store(&mut self, kind: PacketKind, payload: &[u8]) -> Change {
-        let slot = if kind == PacketKind::Audio { &mut self.audio } else { &mut self.video };
-        let change = match slot {
-            Some(old) if old == payload => return Change::Same,
-            Some(_) => Change::Replaced,
-            None => Change::First,
+    /// Stores a header.
+    pub(super) fn store(&mut self, kind: PacketKind, track: u8, role: Role, payload: &[u8]) -> Change {
+        let is_it = |header: &&mut Header| (header.kind, header.track, header.role) == (kind, track, role);
+        let held: usize = self.headers.iter().map(|header| header.payload.len()).sum();
+        let is_full = self.headers.len() >= MAX_HEADERS;
+        let change = match self.headers.iter_mut().find(is_it) {
+            Some(old) if old.payload == payload => return Change::Same,
+            Some(old) if held - old.payload.len() + payload.len() <= MAX_HEADER_BYTES => {
+                old.payload = payload.to_vec();
+                Change::Replaced
+            }
+            None if !is_full && held + payload.len() <= MAX_HEADER_BYTES => {
+                self.headers.push(Header { kind, track, role, payload: payload.to_vec() });
+                self.headers.sort_by_key(|header| (header.kind == PacketKind::Audio, header.track));
+                Change::First
+            }
+            _ => return Change::Same,
         };
-        *slot = Some(payload.to_vec());
         self.generation += 1;
         change
+    }
+
+    /// Notes the codec of a track. With another one its headers are void.
+    pub(super) fn note_codec(&mut self, track: u8, codec: Codec) {
+        let kind = codec.kind();
+        let is_it = |known: &&mut TrackCodec| known.track == track && known.codec.kind() == kind;
+        match self.codecs.iter_mut().find(is_it) {
+            Some(known) if known.codec == codec => {}
+            Some(known) => {
+                known.codec = codec;
+                self.headers.retain(|header| (header.kind, header.track) != (kind, track));
+            }
+            None => self.codecs.push(TrackCodec { track, codec }),
+        }
+    }
+
+    /// The tracks with their codecs, the lowest numbers first.
+    pub(super) fn codecs(&self, kind: PacketKind) -> Vec<TrackCodec> {
+        let mut codecs: Vec<_> =
+            self.codecs.iter().filter(|known| known.codec.kind() == kind).copied().collect();
+        codecs.sort_by_key(|known| known.track);
+        codecs
+    }
+
+    /// What one who asks for `wanted` gets.
+    pub(super) fn variant(&self, wanted: Wanted) -> Result<Variant, NotThere> {
+        let of =
+            |kind| if wanted.only.is_none_or(|only| only == kind) { self.codecs(kind) } else { Vec::new() };
+        let (video, audio) = (of(PacketKind::Video), of(PacketKind::Audio));
+        let mut all = video.iter().chain(&audio);
+        if all.clone().next().is_none() || (wanted.track != 0 && all.all(|known| known.track != wanted.track)) {
+            return Err(NotThere::Track);
+        }
+        let pick = |tracks: &[TrackCodec]| {
+            let found = tracks.iter().find(|known| known.track == wanted.track).or(tracks.first());
+            found.filter(|known| known.codec.goes_out_in(wanted.form)).map(|known| known.track)
+        };
+        let variant = Variant { form: wanted.form, video: pick(&video), audio: pick(&audio) };
+        if variant.tracks() == Tracks::default() { Err(NotThere::Form) } else { Ok(variant) }
     }
 
     /// Stores the publisher's metadata; returns whether it differs from what was there.
@@ -49,21 +186,94 @@ impl HeaderCache {
         self.metadata.script_tag(tracks)
     }
 
-    /// The sequence header of a track.
-    pub(super) fn sequence_header(&self, kind: PacketKind) -> Option<&[u8]> {
-        if kind == PacketKind::Audio { self.audio.as_deref() } else { self.video.as_deref() }
+    /// Metadata and headers in the order in which players want them, all with the time of the frame that follows:
+    /// earlier ones would make players begin at a time when there is nothing to show.
+    pub(super) fn packets(&self, variant: &Variant, timestamp: Timestamp) -> Vec<Packet> {
+        let packet = |kind, payload| Packet { kind, timestamp, payload };
+        let metadata = packet(PacketKind::Data, self.metadata_tag(variant.tracks()));
+        let headers = self.headers.iter().filter_map(|header| {
+            let shaped: Shaped = variant.shape(header.kind, &header.payload);
+            shaped.payload(&header.payload).map(|payload| packet(header.kind, payload))
+        });
+        std::iter::once(metadata).chain(headers).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flv::FourCc;
+
+    fn video(track: u8, codec: &[u8; 4]) -> TrackCodec {
+        TrackCodec { track, codec: Codec::Video(VideoCodec::Enhanced(FourCc(*codec))) }
     }
 
-    /// Metadata and sequence headers in the order in which players want them, all with the time of the frame
-    /// that follows: earlier ones would make players begin at a time when there is nothing to show.
-    pub(super) fn packets(&self, tracks: Tracks, timestamp: Timestamp) -> Vec<Packet> {
-        let packet = |kind, payload| Packet { kind, timestamp, payload };
-        let header = |kind, wanted: bool| {
-            self.sequence_header(kind).filter(|_| wanted).map(|payload| packet(kind, payload.to_vec()))
-        };
-        let metadata = packet(PacketKind::Data, self.metadata_tag(tracks));
-        let video = header(PacketKind::Video, tracks.video);
-        let audio = header(PacketKind::Audio, tracks.audio);
-        [Some(metadata), video, audio].into_iter().flatten().collect()
+    fn audio(track: u8, codec: &[u8; 4]) -> TrackCodec {
+        TrackCodec { track, codec: Codec::Audio(AudioCodec::Enhanced(FourCc(*codec))) }
+    }
+
+    fn cache(codecs: &[TrackCodec]) -> HeaderCache {
+        let mut cache = HeaderCache::default();
+        codecs.iter().for_each(|known| cache.note_codec(known.track, known.codec));
+        cache
+    }
+
+    /// The numbers of the video and the audio track.
+    fn given(codecs: &[TrackCodec], wanted: Wanted) -> Result<(Option<u8>, Option<u8>), NotThere> {
+        cache(codecs).variant(wanted).map(|variant| (variant.video, variant.audio))
+    }
+
+    #[test]
+    fn a_viewer_gets_the_track_that_it_asks_for_where_there_is_one() {
+        let ladder = [video(0, b"avc1"), audio(0, b"mp4a"), video(2, b"hvc1"), audio(1, b"Opus")];
+        let track = |track| Wanted { track, ..Wanted::default() };
+        assert_eq!(given(&ladder, track(0)), Ok((Some(0), Some(0))));
+        assert_eq!(given(&ladder, track(1)), Ok((Some(0), Some(1))));
+        assert_eq!(given(&ladder, track(2)), Ok((Some(2), Some(0))));
+        assert_eq!(given(&ladder, track(3)), Err(NotThere::Track));
+        let only = |kind, track| Wanted { only: Some(kind), track, ..Wanted::default() };
+        assert_eq!(given(&ladder, only(PacketKind::Audio, 1)), Ok((None, Some(1))));
+        assert_eq!(given(&ladder, only(PacketKind::Audio, 2)), Err(NotThere::Track));
+        assert_eq!(given(&[audio(0, b"mp4a")], only(PacketKind::Video, 0)), Err(NotThere::Track));
+        assert_eq!(given(&[video(3, b"av01")], track(0)), Ok((Some(3), None)), "the lowest there is");
+    }
+
+    #[test]
+    fn what_the_form_cannot_carry_is_left_out_or_all_there_is() {
+        let raw = Wanted { form: Form::Raw, ..Wanted::default() };
+        let odd = [video(0, b"vp09"), audio(0, b"mp4a")];
+        assert_eq!(given(&odd, Wanted::default()), Ok((None, Some(0))));
+        assert_eq!(given(&odd, raw), Ok((Some(0), Some(0))));
+        assert_eq!(given(&odd[..1], Wanted::default()), Err(NotThere::Form));
+    }
+
+    #[test]
+    fn headers_are_kept_by_track_and_role_within_their_bounds() {
+        use PacketKind::{Audio, Data, Video};
+        let mut cache = HeaderCache::default();
+        let mut store = |kind, track, role, payload: &[u8]| cache.store(kind, track, role, payload);
+        assert_eq!(store(Audio, 0, Role::Sequence, b"\xAF\0a"), Change::First);
+        assert_eq!(store(Video, 1, Role::Sequence, b"v1"), Change::First);
+        assert_eq!(store(Video, 0, Role::Sequence, b"v0"), Change::First);
+        assert_eq!(store(Video, 0, Role::Description, b"colour"), Change::First);
+        assert_eq!(store(Video, 0, Role::Sequence, b"v0"), Change::Same);
+        assert_eq!(store(Video, 0, Role::Sequence, b"v0'"), Change::Replaced);
+        let room = MAX_HEADER_BYTES - [&b"\xAF\0a"[..], b"v1", b"v0'", b"colour"].concat().len();
+        assert_eq!(store(Video, 2, Role::Sequence, &vec![0; room + 1]), Change::Same);
+        assert_eq!(store(Video, 2, Role::Sequence, &vec![0; room]), Change::First);
+        assert_eq!(store(Video, 0, Role::Sequence, b"v0''"), Change::Same, "one byte more");
+        assert_eq!(cache.generation, 6);
+        let order: Vec<_> = cache.packets(&Variant::RAW, Timestamp(7)).into_iter().map(|p| p.kind).collect();
+        assert_eq!(order, [Data, Video, Video, Video, Video, Audio]);
+    }
+
+    #[test]
+    fn another_codec_voids_the_headers_of_its_track() {
+        let mut cache = cache(&[video(0, b"avc1"), video(1, b"avc1")]);
+        cache.store(PacketKind::Video, 0, Role::Sequence, b"old");
+        cache.store(PacketKind::Video, 1, Role::Sequence, b"other");
+        cache.note_codec(0, video(0, b"hvc1").codec);
+        assert_eq!(cache.headers.len(), 1);
+        assert_eq!(cache.codecs(PacketKind::Video), [video(0, b"hvc1"), video(1, b"avc1")]);
     }
 }

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::StreamSettings;
 use super::budget::Budget;
-use super::burst::Burst;
+use super::burst::{Burst, Opening};
 use super::cursor::{Ahead, Cursor, make_prefix};
-use super::headers::{Change, HeaderCache};
+use super::headers::{Change, Codec, HeaderCache, NotThere, Role, Wanted};
 use super::window::Window;
-use crate::flv::audio::AudioTagHeader;
 use crate::flv::metadata::Metadata;
 use crate::flv::tag::Tracks;
-use crate::flv::video::VideoTagHeader;
+use crate::flv::variant::Variant;
 use crate::media::{Packet, PacketKind, StreamName};
 
 /// Tells streams of the same name apart.
@@ -36,8 +35,11 @@ pub enum EndReason {
     PublisherLost,
     /// Another publisher took its name over.
     Replaced,
-    /// A track turned up that was not announced; the stream goes on under the same name with a new header.
+    /// A track turned up that was not announced, or has another codec now; the stream goes on under the same name
+    /// with a new header.
     TracksChanged,
+    /// The stream's timestamps have no room left, after 21 days; it goes on under the same name from 0.
+    TimestampsUsedUp,
     /// The server is shutting down.
     Shutdown,
 }
@@ -49,6 +51,7 @@ impl std::fmt::Display for EndReason {
             Self::PublisherLost => "publisher lost",
             Self::Replaced => "another publisher took over",
             Self::TracksChanged => "tracks changed",
+            Self::TimestampsUsedUp => "timestamps used up",
             Self::Shutdown => "server shutdown",
         })
     }
@@ -91,7 +94,7 @@ pub(crate) struct LiveStream {
     /// Replaced as a whole, so that the publisher notifies without holding the lock.
     outlets: RwLock<Arc<[Arc<dyn Outlet>]>>,
     /// The last prefix made: those who join at the same place share it.
-    prefix: Mutex<Option<(u32, Arc<Burst>)>>,
+    prefix: Mutex<Option<SharedPrefix>>,
 }
 
 /// What joins read and the publisher writes: the header cache, and the window with the GOP cache.
@@ -102,6 +105,14 @@ struct Shared {
     /// Known once the stream can be joined.
     tracks: Option<Tracks>,
     ended: Option<EndReason>,
+}
+
+/// A prefix with what it was made for.
+#[derive(Debug)]
+struct SharedPrefix {
+    generation: u32,
+    variant: Variant,
+    burst: Arc<Burst>,
 }
 
 /// A live stream as it is now.
@@ -116,9 +127,9 @@ pub struct StreamStatus {
     pub uptime: Duration,
     /// Which tracks it has; none before the first packets have shown them.
     pub tracks: Tracks,
-    /// The usual name of the video codec, if there is a sequence header.
+    /// The usual name of the video codec, once there is video; of several tracks, the first one's.
     pub video_codec: Option<String>,
-    /// The usual name of the audio codec, if there is a sequence header.
+    /// The usual name of the audio codec, likewise.
     pub audio_codec: Option<String>,
     /// Bytes of payload received.
     pub bytes: u64,
@@ -163,11 +174,12 @@ impl LiveStream {
         now: Instant,
     ) -> Ahead {
         let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(tracks) = shared.tracks else {
+        if shared.tracks.is_none() {
             return shared.ended.map_or(Ahead::Nothing, Ahead::End);
-        };
-        cursor.settle(&shared.window, &shared.headers, tracks, now, |first, fresh| {
-            self.shared_prefix(first, fresh, &shared.headers, tracks)
+        }
+        let variant = cursor.variant;
+        cursor.settle(&shared.window, shared.headers.generation, now, |first, fresh| {
+            self.shared_prefix(first, fresh, &shared.headers, variant)
         });
         let given = out.len();
         if cursor.is_running() {
@@ -199,6 +211,11 @@ impl LiveStream {
     /// Whether viewers can join.
     pub(crate) fn is_ready(&self) -> bool {
         self.read(|shared| shared.tracks.is_some())
+    }
+
+    /// What of it one gets who asks for `wanted`.
+    pub(crate) fn variant(&self, wanted: Wanted) -> Result<Variant, NotThere> {
+        self.read(|shared| shared.headers.variant(wanted))
     }
 
     /// Why it ended, if it has.
@@ -236,10 +253,8 @@ impl LiveStream {
 
     pub(crate) fn status(&self, now: Instant) -> StreamStatus {
         let (tracks, video_codec, audio_codec) = self.read(|shared| {
-            let header = |kind| shared.headers.sequence_header(kind);
-            let video = header(PacketKind::Video).and_then(VideoTagHeader::parse).map(|head| head.codec.name());
-            let audio = header(PacketKind::Audio).and_then(AudioTagHeader::parse).map(|head| head.codec.name());
-            (shared.tracks.unwrap_or_default(), video, audio)
+            let name = |kind| shared.headers.codecs(kind).first().map(|known| known.codec.name());
+            (shared.tracks.unwrap_or_default(), name(PacketKind::Video), name(PacketKind::Audio))
         });
         let (name, publisher) = (self.name.clone(), self.publisher.clone());
         let (uptime, bytes, viewers) = (self.uptime(now), self.bytes(), self.viewers.load(Ordering::Relaxed));
@@ -258,8 +273,25 @@ impl LiveStream {
         self.write(|shared| shared.tracks = Some(tracks));
     }
 
-    pub(super) fn store_header(&self, kind: PacketKind, payload: &[u8]) -> Change {
-        self.write(|shared| shared.headers.store(kind, payload))
+    pub(super) fn store_header(&self, kind: PacketKind, track: u8, role: Role, payload: &[u8]) -> Change {
+        self.write(|shared| shared.headers.store(kind, track, role, payload))
+    }
+
+    /// Notes the codec of a track, before its first packet.
+    pub(super) fn note_codec(&self, track: u8, codec: Codec) {
+        self.write(|shared| shared.headers.note_codec(track, codec));
+    }
+
+    /// The names of codecs that do not go out in the form of this variant.
+    pub(super) fn left_out(&self, wanted: Wanted) -> Vec<String> {
+        self.read(|shared| {
+            let codecs = [PacketKind::Video, PacketKind::Audio].map(|kind| shared.headers.codecs(kind));
+            let first = codecs.iter().filter_map(|of_kind| of_kind.first());
+            first
+                .filter(|known| !known.codec.goes_out_in(wanted.form))
+                .map(|known| known.codec.name())
+                .collect()
+        })
     }
 
     pub(super) fn store_metadata(&self, metadata: Metadata) -> bool {
@@ -296,9 +328,9 @@ impl LiveStream {
     }
 
     /// Lays out the next burst, appends it to the window and tells all outlets.
-    pub(super) fn push(&self, keyframe: bool, arrived: Instant, packets: &[Packet]) {
+    pub(super) fn push(&self, opening: Opening, arrived: Instant, packets: &[Packet]) {
         let (sequence, start) = self.read(|shared| (shared.window.next(), shared.window.stream_end()));
-        let burst = Arc::new(Burst::new(sequence, keyframe, arrived, start, packets, &self.budget));
+        let burst = Arc::new(Burst::new(sequence, opening, arrived, start, packets, &self.budget));
         let keep = self.keep_time(arrived);
         let _gone = self.write(|shared| shared.window.push(Arc::clone(&burst), keep));
         for outlet in self.outlets().iter() {
@@ -335,29 +367,21 @@ impl LiveStream {
         Arc::clone(&self.outlets.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn shared_prefix(
-        &self,
-        first: &Burst,
-        fresh: Option<Tracks>,
-        headers: &HeaderCache,
-        tracks: Tracks,
-    ) -> Arc<Burst> {
-        if fresh.is_none() {
-            return make_prefix(first, fresh, headers, tracks, &self.budget);
+    fn shared_prefix(&self, first: &Burst, fresh: bool, headers: &HeaderCache, variant: Variant) -> Arc<Burst> {
+        if !fresh {
+            return make_prefix(first, fresh, headers, &variant, &self.budget);
         }
+        let generation = headers.generation;
         let mut cached = self.prefix.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*cached {
-            Some((generation, prefix))
-                if *generation == headers.generation && prefix.sequence == first.sequence =>
-            {
-                Arc::clone(prefix)
-            }
-            _ => {
-                let prefix = make_prefix(first, fresh, headers, tracks, &self.budget);
-                *cached = Some((headers.generation, Arc::clone(&prefix)));
-                prefix
-            }
+        let fits = |cached: &&SharedPrefix| {
+            (cached.generation, cached.variant, cached.burst.sequence) == (generation, variant, first.sequence)
+        };
+        if let Some(SharedPrefix { burst, .. }) = cached.as_ref().filter(fits) {
+            return Arc::clone(burst);
         }
+        let burst = make_prefix(first, fresh, headers, &variant, &self.budget);
+        *cached = Some(SharedPrefix { generation, variant, burst: Arc::clone(&burst) });
+        burst
     }
 
     // No code panics while it holds these locks; should one ever, the data is still whole.

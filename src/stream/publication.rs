@@ -1,19 +1,23 @@
 //! A publisher's end of a stream: packets in, bursts out.
 
+mod pending;
+mod tracks;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::headers::Change;
+use self::pending::Pending;
+use self::tracks::{Seen, TrackList};
+use super::burst::Opening;
+use super::headers::{Change, Codec, MAX_HEADER, Role, Wanted};
 use super::live::{EndReason, LiveStream};
 use super::registry::Registry;
+use super::timeline::Timeline;
 use crate::flv::audio::{AudioContent, AudioTagHeader};
 use crate::flv::metadata::DataMessage;
-use crate::flv::tag::Tracks;
 use crate::flv::video::{VideoContent, VideoTagHeader};
 use crate::media::{Packet, PacketKind, Timestamp};
-
-/// How long after the first packet a stream waits for the tracks that it announces.
-const TRACK_WAIT: Duration = Duration::from_millis(300);
+use crate::occasional::Occasional;
 
 /// A burst that no video frame ends is sent this long after the merge window.
 const QUIET_BURST: Duration = Duration::from_millis(60);
@@ -22,9 +26,6 @@ const QUIET_BURST: Duration = Duration::from_millis(60);
 /// it is bounded.
 const MAX_BURST: usize = 1 << 20;
 
-/// Longest sequence header or metadata message in bytes. They go to each viewer, and real ones take a few hundred.
-pub(super) const MAX_HEADER: usize = 64 << 10;
-
 /// The right and the duty to feed one stream. Dropping it without [`finish`](Self::finish) means that
 /// the publisher was lost.
 #[derive(Debug)]
@@ -32,30 +33,14 @@ pub(crate) struct Publication {
     registry: Arc<Registry>,
     live: Arc<LiveStream>,
     pending: Pending,
-    first_packet: Option<Instant>,
-    /// What the metadata announces.
-    announced: Option<Tracks>,
-    /// What has come.
-    seen: Tracks,
-    /// What viewers have been told.
-    decided: Option<Tracks>,
+    tracks: TrackList,
+    timeline: Timeline,
     had_keyframe: bool,
-    /// Whether a header that is too long has been complained of.
-    complained: bool,
-    /// Of the last coded frame.
-    last_timestamp: Timestamp,
-}
-
-/// The burst in the making.
-#[derive(Debug, Default)]
-struct Pending {
-    packets: Vec<Packet>,
-    bytes: usize,
-    /// Whether its first packet is a keyframe.
-    keyframe: bool,
-    /// Whether a video frame was added since the last tick.
-    has_new_video: bool,
-    first_arrived: Option<Instant>,
+    /// When the last coded frame was, of each kind and of all.
+    last_audio: Timestamp,
+    last_video: Timestamp,
+    last: Timestamp,
+    complaints: Occasional,
 }
 
 impl Publication {
@@ -64,13 +49,13 @@ impl Publication {
             registry,
             live,
             pending: Pending::default(),
-            first_packet: None,
-            announced: None,
-            seen: Tracks::default(),
-            decided: None,
+            tracks: TrackList::default(),
+            timeline: Timeline::default(),
             had_keyframe: false,
-            complained: false,
-            last_timestamp: Timestamp(0),
+            last_audio: Timestamp(0),
+            last_video: Timestamp(0),
+            last: Timestamp(0),
+            complaints: Occasional::default(),
         }
     }
 
@@ -81,29 +66,25 @@ impl Publication {
 
     /// Whether somebody takes the stream as it comes, or may be about to.
     pub(crate) fn is_awaited(&self, now: Instant) -> bool {
-        self.decided.is_none() || self.live.is_awaited(now)
+        self.tracks.decided().is_none() || self.live.is_awaited(now)
     }
 
     /// Takes the next packet. What cannot be read is dropped: a broken packet must not end a stream.
     pub(crate) fn push(&mut self, packet: Packet, now: Instant) {
         self.live.touch(packet.payload.len(), now);
-        self.first_packet.get_or_insert(now);
+        self.tracks.note_packet(now);
         match packet.kind {
             PacketKind::Data => self.data(&packet, now),
-            PacketKind::Audio => match AudioTagHeader::parse(&packet.payload).map(|head| head.content) {
-                Some(AudioContent::SequenceHeader) => self.sequence_header(packet, now),
-                Some(AudioContent::Frames) => self.frame(packet, false, now),
-                Some(AudioContent::Other) | None => {}
-            },
-            PacketKind::Video => match VideoTagHeader::parse(&packet.payload) {
-                Some(head) if head.is_sequence_header() => self.sequence_header(packet, now),
-                Some(head) if matches!(head.content, VideoContent::Frames { .. }) => {
-                    self.frame(packet, head.is_keyframe(), now);
+            PacketKind::Audio => {
+                if let Some(head) = AudioTagHeader::parse(&packet.payload) {
+                    self.audio(packet, &head, now);
                 }
-                Some(head) if head.content == VideoContent::Other => self.insert(packet, now),
-                // The end of a sequence is not for viewers: the end of the response tells them.
-                _ => {}
-            },
+            }
+            PacketKind::Video => {
+                if let Some(head) = VideoTagHeader::parse(&packet.payload) {
+                    self.video(packet, &head, now);
+                }
+            }
         }
         self.decide_tracks(now);
     }
@@ -129,13 +110,47 @@ impl Publication {
         self.registry.end(&self.live, reason);
     }
 
+    fn audio(&mut self, packet: Packet, head: &AudioTagHeader, now: Instant) {
+        if head.content == AudioContent::Other
+            || !self.see(head.track, Codec::Audio(head.codec.canonical()), now)
+        {
+            return;
+        }
+        match head.content {
+            AudioContent::SequenceHeader => self.header(packet, head.track, Role::Sequence, now),
+            AudioContent::ChannelLayout => self.header(packet, head.track, Role::Description, now),
+            _ => self.frame(packet, head.track, Opening::Other, now),
+        }
+    }
+
+    fn video(&mut self, packet: Packet, head: &VideoTagHeader, now: Instant) {
+        // The end of a sequence is not for viewers: the end of the response tells them.
+        if head.content == VideoContent::EndOfSequence
+            || !self.see(head.track, Codec::Video(head.codec.canonical()), now)
+        {
+            return;
+        }
+        match head.content {
+            VideoContent::SequenceHeader => self.header(packet, head.track, Role::Sequence, now),
+            VideoContent::Frames { .. } => {
+                let opening = match head.is_keyframe() {
+                    true if head.many_tracks => Opening::Keyframes,
+                    true => Opening::Keyframe(head.track),
+                    false => Opening::Other,
+                };
+                self.frame(packet, head.track, opening, now);
+            }
+            _ => self.header(packet, head.track, Role::Description, now),
+        }
+    }
+
     fn data(&mut self, packet: &Packet, now: Instant) {
         match DataMessage::parse(&packet.payload) {
             Some(DataMessage::Metadata(_)) if self.is_too_long(packet) => {}
             Some(DataMessage::Metadata(metadata)) => {
-                self.announced = metadata.announced();
+                self.tracks.announce(metadata.announced());
                 let differs = self.live.store_metadata(metadata);
-                if let Some(tracks) = self.decided.filter(|_| differs) {
+                if let Some(tracks) = self.tracks.decided().filter(|_| differs) {
                     let payload = self.live.metadata_tag(tracks);
                     self.insert(Packet { payload, ..*packet }, now);
                 }
@@ -146,27 +161,30 @@ impl Publication {
     }
 
     fn is_too_long(&mut self, packet: &Packet) -> bool {
-        let too_long = packet.payload.len() > MAX_HEADER;
-        if too_long && !std::mem::replace(&mut self.complained, true) {
-            let (name, length) = (&self.live.name, packet.payload.len());
-            log::warn!("stream {name}: dropped a header of {length} bytes; the limit is {MAX_HEADER}");
+        let (name, length) = (&self.live.name, packet.payload.len());
+        if length > MAX_HEADER {
+            self.complaints.say(|more| {
+                log::warn!(
+                    "stream {name}: dropped a header of {length} bytes; the limit is {MAX_HEADER}{more}"
+                );
+            });
         }
-        too_long
+        length > MAX_HEADER
     }
 
-    fn sequence_header(&mut self, packet: Packet, now: Instant) {
+    fn header(&mut self, packet: Packet, track: u8, role: Role, now: Instant) {
         if self.is_too_long(&packet) {
             return;
         }
-        self.see(packet.kind, now);
-        match self.live.store_header(packet.kind, &packet.payload) {
+        match self.live.store_header(packet.kind, track, role, &packet.payload) {
             // Before the stream can be joined, everybody gets it from the header cache.
-            Change::First if self.decided.is_some() => self.insert(packet, now),
-            Change::Replaced => {
+            Change::First if self.tracks.decided().is_some() => self.insert(packet, now),
+            Change::Replaced if role == Role::Sequence => {
                 self.flush(now);
                 self.live.drop_gop();
                 self.insert(packet, now);
             }
+            Change::Replaced => self.insert(packet, now),
             Change::First | Change::Same => {}
         }
     }
@@ -174,85 +192,117 @@ impl Publication {
     /// A packet that is no coded frame goes along with the frames, at their time: its own is often 0, and
     /// players must not see time go back.
     fn insert(&mut self, packet: Packet, now: Instant) {
-        let timestamp = self.last_timestamp;
+        let timestamp = match packet.kind {
+            PacketKind::Audio => self.last_audio,
+            PacketKind::Video => self.last_video,
+            PacketKind::Data => self.last,
+        };
         self.add(Packet { timestamp, ..packet }, now);
     }
 
-    fn frame(&mut self, packet: Packet, keyframe: bool, now: Instant) {
-        self.see(packet.kind, now);
+    fn frame(&mut self, packet: Packet, track: u8, opening: Opening, now: Instant) {
         let video = packet.kind == PacketKind::Video;
+        let keyframe = opening != Opening::Other;
+        let begins = keyframe || self.tracks.decided().is_some_and(|tracks| !tracks.video);
+        if self.timeline.is_full(begins) {
+            self.begin_anew(EndReason::TimestampsUsedUp, now);
+            self.timeline.start_again();
+        }
         if keyframe {
             self.flush(now);
             self.had_keyframe = true;
         } else if video && !self.had_keyframe {
             return;
         }
-        self.last_timestamp = packet.timestamp;
-        self.pending.keyframe |= keyframe;
-        self.add(packet, now);
+        let timestamp = self.place(&packet, track, now);
+        if keyframe {
+            self.pending.opening = opening;
+        }
+        self.add(Packet { timestamp, ..packet }, now);
         self.pending.has_new_video |= video;
+    }
+
+    /// Puts a coded frame in its place on the timeline.
+    fn place(&mut self, packet: &Packet, track: u8, now: Instant) -> Timestamp {
+        let place = self.timeline.place(packet.kind, track, packet.timestamp, now);
+        if let Some(jump) = place.jump {
+            let name = &self.live.name;
+            self.complaints.say(|more| {
+                log::warn!(
+                    "stream {name}: the publisher's clock jumped by {jump} ms; viewers see no jump{more}"
+                );
+            });
+        }
+        match packet.kind {
+            PacketKind::Audio => self.last_audio = place.timestamp,
+            _ => self.last_video = place.timestamp,
+        }
+        self.last = place.timestamp;
+        place.timestamp
     }
 
     fn add(&mut self, packet: Packet, now: Instant) {
         if self.pending.bytes >= MAX_BURST {
             self.flush(now);
         }
-        self.pending.first_arrived.get_or_insert(now);
-        self.pending.bytes += packet.payload.len();
-        self.pending.packets.push(packet);
+        self.pending.add(packet, now);
     }
 
     fn flush(&mut self, now: Instant) {
         let pending = std::mem::take(&mut self.pending);
         if !pending.packets.is_empty() {
-            self.live.push(pending.keyframe, now, &pending.packets);
+            self.live.push(pending.opening, now, &pending.packets);
             self.registry.keep_to_budget();
         }
     }
 
-    /// Notes that a track is there. If viewers have been told that it is not, they get a new stream with a true
-    /// header: no player can add a track to what it plays.
-    fn see(&mut self, kind: PacketKind, now: Instant) {
-        match kind {
-            PacketKind::Audio => self.seen.audio = true,
-            PacketKind::Video => self.seen.video = true,
-            PacketKind::Data => {}
+    /// Notes a packet's track; returns whether the packet is to be taken. If viewers have been told otherwise, they
+    /// get a new stream with a true header.
+    fn see(&mut self, track: u8, codec: Codec, now: Instant) -> bool {
+        match self.tracks.see(track, codec, now) {
+            Seen::Known => return true,
+            Seen::New => {}
+            Seen::Surprise => {
+                let (name, codec) = (&self.live.name, codec.name());
+                log::info!("stream {name}: {codec} turned up late; viewers are asked to reconnect");
+                self.begin_anew(EndReason::TracksChanged, now);
+            }
+            Seen::Excess => {
+                let (name, codec) = (&self.live.name, codec.name());
+                self.complaints.say(|more| {
+                    log::warn!(
+                        "stream {name}: dropped {codec} of track {track}: its tracks change too often{more}"
+                    );
+                });
+                return false;
+            }
         }
-        if self.decided.is_some_and(|decided| decided != self.seen) {
-            self.flush(now);
-            let next = self.registry.restart(&self.live, now);
-            log::info!("stream {}: a track turned up late; viewers are asked to reconnect", self.live.name);
-            self.live = next;
-            self.had_keyframe = false;
-            self.decided = None;
-            self.first_packet = Some(now);
-        }
+        self.live.note_codec(track, codec);
+        true
     }
 
-    /// Makes the stream joinable once the tracks that it announces have come, or have been waited for.
+    fn begin_anew(&mut self, reason: EndReason, now: Instant) {
+        self.flush(now);
+        self.live = self.registry.restart(&self.live, reason, now);
+        self.had_keyframe = false;
+        self.tracks.begin_anew(now);
+    }
+
+    /// Makes the stream joinable once its tracks are known.
     fn decide_tracks(&mut self, now: Instant) {
-        if self.decided.is_some() || self.seen == Tracks::default() {
-            return;
+        let Some(tracks) = self.tracks.decide(now) else { return };
+        let (name, left_out) = (&self.live.name, self.live.left_out(Wanted::default()));
+        if !left_out.is_empty() {
+            let codecs = left_out.join(" and ");
+            log::warn!("stream {name}: browsers cannot play {codecs}; only ?enhanced=raw has it");
         }
-        let Tracks { audio, video } = self.announced.unwrap_or(Tracks { audio: true, video: true });
-        let complete = self.seen.audio >= audio && self.seen.video >= video;
-        let waited = self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= TRACK_WAIT);
-        if complete || waited {
-            self.decided = Some(self.seen);
-            self.live.set_tracks(self.seen);
-            self.registry.announce(&self.live);
-        }
+        self.live.set_tracks(tracks);
+        self.registry.announce(&self.live);
     }
 }
 
 impl Drop for Publication {
     fn drop(&mut self) {
         self.end(EndReason::PublisherLost);
-    }
-}
-
-impl Pending {
-    fn age(&self, now: Instant) -> Duration {
-        self.first_arrived.map_or(Duration::ZERO, |first| now.saturating_duration_since(first))
     }
 }

@@ -150,7 +150,7 @@ impl Registry {
     }
 
     /// Replaces a stream by a new one of the same name, publisher and headers.
-    pub(super) fn restart(&self, old: &Arc<LiveStream>, now: Instant) -> Arc<LiveStream> {
+    pub(super) fn restart(&self, old: &Arc<LiveStream>, reason: EndReason, now: Instant) -> Arc<LiveStream> {
         let live = self.new_stream(&old.name, &old.publisher, now);
         live.take_headers_from(old);
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +161,7 @@ impl Registry {
             live.end(old.ended().unwrap_or(EndReason::Shutdown));
         }
         drop(streams);
-        old.end(EndReason::TracksChanged);
+        old.end(reason);
         live
     }
 

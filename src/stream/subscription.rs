@@ -6,9 +6,11 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::burst::Burst;
 use super::cursor::{Ahead, Cursor, Start};
+use super::headers::Wanted;
 use super::live::{LiveStream, Outlet, StreamEvent};
 use super::watching::Behind;
 use crate::flv::tag::split_tag;
+use crate::flv::variant::{Form, Variant};
 use crate::media::{PacketKind, Timestamp};
 
 /// One FLV tag of a live stream. Its body is shared with everybody who gets it.
@@ -30,7 +32,7 @@ impl Tag {
 }
 
 /// A program's own view of a live stream: metadata and sequence headers first, then frames from the newest
-/// keyframe on. A subscriber that falls too far behind is moved to a later keyframe, as a viewer is.
+/// keyframe on, all as it came in. A subscriber that falls too far behind is moved to a later keyframe, as a viewer is.
 #[derive(Debug)]
 pub struct Subscription {
     live: Arc<LiveStream>,
@@ -58,7 +60,9 @@ impl Subscription {
         let outlet: Arc<dyn Outlet> = Arc::new(Waker(sender));
         live.attach(&outlet);
         let _behind = Behind::new(Arc::clone(&live));
-        Self { live, _behind, cursor: Cursor::new(Start::Gop), current: None, outlet, wakes }
+        let raw = Wanted { form: Form::Raw, ..Wanted::default() };
+        let variant = live.variant(raw).unwrap_or(Variant::RAW);
+        Self { live, _behind, cursor: Cursor::new(Start::Gop, variant), current: None, outlet, wakes }
     }
 
     /// Waits for the next tag, at most `timeout`; `Ok(None)` is the end of the stream.

@@ -3,6 +3,7 @@
 mod bursts;
 mod join;
 mod life;
+mod variants;
 mod window;
 
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use std::time::{Duration, Instant};
 
 use super::burst::{Burst, Framing};
 use super::cursor::{Ahead, Cursor, Start};
+use super::headers::{MAX_HEADER, Wanted};
 use super::live::{EndReason, LiveStream, Outlet, StreamEvent};
-use super::publication::{MAX_HEADER, Publication};
+use super::publication::Publication;
 use super::registry::{PublishError, Registry};
 use super::watching::Watching;
 use super::{StreamSettings, Subscription};
 use crate::amf0::{self, Object, Value};
 use crate::flv::tag::{FILE_HEADER_LENGTH, split_tag};
+use crate::flv::variant::{Form, Variant};
 use crate::media::PacketKind::{self, Audio, Data, Video};
 use crate::media::{Packet, StreamName, Timestamp};
 
@@ -63,6 +66,12 @@ impl Encoder {
         encoder.send(Video, VIDEO_HEADER);
         encoder.send(Audio, AUDIO_HEADER);
         encoder
+    }
+
+    /// One who wants everything as it came in.
+    fn cursor(&self, start: Start) -> Cursor {
+        let wanted = Wanted { form: Form::Raw, ..Wanted::default() };
+        Cursor::new(start, self.live().variant(wanted).unwrap_or(Variant::RAW))
     }
 
     fn now(&self) -> Instant {
@@ -145,7 +154,7 @@ fn all_tags(bursts: &[Arc<Burst>]) -> Vec<(PacketKind, u32, u8)> {
 fn cost_of_a_frame(length: usize) -> usize {
     let mut encoder = Encoder::with_both_tracks(settings());
     encoder.gop(1, length);
-    encoder.take(&mut Cursor::new(Start::Gop))[1].cost()
+    encoder.take(&mut encoder.cursor(Start::Gop))[1].cost()
 }
 
 /// Counts events, as a worker's channel would take them.

@@ -52,8 +52,13 @@ impl Window {
         self.stream_end
     }
 
-    pub(super) fn gop(&self) -> Option<u64> {
-        self.gop
+    /// Where the newest keyframe of a video track is, if it can be decoded.
+    pub(super) fn gop(&self, track: u8) -> Option<u64> {
+        if track == 0 {
+            return self.gop;
+        }
+        let newest = self.bursts.iter().rev().find(|burst| burst.opening.is_keyframe_of(track));
+        newest.map(|burst| burst.sequence).filter(|&sequence| sequence >= self.decodable)
     }
 
     pub(super) fn newest(&self) -> Option<&Arc<Burst>> {
@@ -65,7 +70,7 @@ impl Window {
     pub(super) fn push(&mut self, burst: Arc<Burst>, keep: Option<Duration>) -> Vec<Arc<Burst>> {
         self.next = burst.sequence + 1;
         self.stream_end = burst.stream_end;
-        if burst.keyframe {
+        if burst.opening.is_keyframe_of(0) {
             self.gop = Some(burst.sequence);
         }
         self.held += burst.cost();
@@ -129,9 +134,10 @@ impl Window {
         self.bursts.iter().rev().take_while(recent).last().map_or(self.next, |burst| burst.sequence)
     }
 
-    /// Where the oldest keyframe begins that is still here and can be decoded.
-    pub(super) fn first_keyframe(&self) -> Option<u64> {
-        self.from(self.decodable).find(|burst| burst.keyframe).map(|burst| burst.sequence)
+    /// Where the oldest keyframe of a video track is that is still here and can be decoded.
+    pub(super) fn first_keyframe(&self, track: u8) -> Option<u64> {
+        let mut decodable = self.from(self.decodable);
+        decodable.find(|burst| burst.opening.is_keyframe_of(track)).map(|burst| burst.sequence)
     }
 
     /// Whether somebody whose next burst is `sequence` is too far behind.

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn bursts_end_at_video_frames_and_begin_at_keyframes() {
     let mut encoder = Encoder::with_both_tracks(settings());
-    let mut cursor = Cursor::new(Start::Gop);
+    let mut cursor = encoder.cursor(Start::Gop);
     encoder.video(true, 1);
     encoder.take(&mut cursor);
     for _ in 0..2 {
@@ -18,13 +18,16 @@ fn bursts_end_at_video_frames_and_begin_at_keyframes() {
     let bursts = encoder.take(&mut cursor);
     let kinds: Vec<Vec<_>> = bursts.iter().map(|burst| tags(burst).iter().map(|tag| tag.0).collect()).collect();
     assert_eq!(kinds, [vec![Audio, Audio, Video], vec![Audio], vec![Video]]);
-    assert_eq!(bursts.iter().map(|burst| burst.keyframe).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(
+        bursts.iter().map(|burst| burst.opening.is_keyframe_of(0)).collect::<Vec<_>>(),
+        [false, false, true]
+    );
 }
 
 #[test]
 fn audio_that_no_video_follows_goes_out_after_60_ms() {
     let mut encoder = Encoder::with_both_tracks(settings());
-    let mut cursor = Cursor::new(Start::Gop);
+    let mut cursor = encoder.cursor(Start::Gop);
     encoder.video(true, 1);
     encoder.take(&mut cursor);
     let start = encoder.time;
@@ -50,7 +53,7 @@ fn audio_that_no_video_follows_goes_out_after_60_ms() {
 fn a_merge_window_holds_frames_together_but_for_keyframes() {
     let mut encoder =
         Encoder::with_both_tracks(StreamSettings { merge: Duration::from_millis(350), ..settings() });
-    let mut cursor = Cursor::new(Start::Gop);
+    let mut cursor = encoder.cursor(Start::Gop);
     encoder.gop(25, 1);
     encoder.gop(1, 1);
     let lengths: Vec<_> = encoder.take(&mut cursor)[1..].iter().map(|burst| tags(burst).len()).collect();
@@ -67,7 +70,7 @@ fn frames_before_the_first_keyframe_and_unreadable_packets_are_dropped() {
     }
     encoder.send(Data, &[0xFF, 1, 2]);
     encoder.gop(2, 10);
-    let got = all_tags(&encoder.take(&mut Cursor::new(Start::Gop)));
+    let got = all_tags(&encoder.take(&mut encoder.cursor(Start::Gop)));
     assert_eq!(got.iter().filter(|tag| tag.0 == Video).count(), 1 + 2);
 }
 
@@ -79,7 +82,7 @@ fn headers_are_taken_up_to_their_limit() {
         header.resize(length, 1);
         encoder.send(Video, &header);
         encoder.gop(10, 10);
-        let prefix = &encoder.take(&mut Cursor::new(Start::Gop))[0];
+        let prefix = &encoder.take(&mut encoder.cursor(Start::Gop))[0];
         assert_eq!(tags(prefix).len() == 2, taken, "{length} bytes");
     }
 }
@@ -96,7 +99,7 @@ fn frames_that_are_received_together_go_out_together() {
     // A frame does not wait because audio was received with it.
     encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0]);
     encoder.audio();
-    let bursts = encoder.take(&mut Cursor::new(Start::Gop));
+    let bursts = encoder.take(&mut encoder.cursor(Start::Gop));
     let lengths: Vec<_> = bursts.iter().map(|burst| tags(burst).len()).collect();
     assert_eq!(lengths, [3, 1, 7, 2]);
 }
@@ -107,7 +110,7 @@ fn a_flood_of_audio_is_bounded_in_bytes_and_nobody_goes_back_in_it() {
     encoder.metadata(&["audiocodecid"]);
     encoder.send(Audio, AUDIO_HEADER);
     encoder.start -= Duration::from_secs(10);
-    let mut cursor = Cursor::new(Start::Gop);
+    let mut cursor = encoder.cursor(Start::Gop);
     let mut times = Vec::new();
     for round in 0..2000 {
         encoder.time += 1;

@@ -14,8 +14,8 @@ fn a_stream_is_joinable_when_its_announced_tracks_have_come() {
     video_only.metadata(&["videocodecid"]);
     video_only.send(Video, VIDEO_HEADER);
     video_only.gop(1, 1);
-    let bursts = video_only.take(&mut Cursor::new(Start::Gop));
-    assert_eq!(bursts[0].framed(Framing::Plain)[4], 1, "the header announces video alone");
+    let bursts = video_only.take(&mut video_only.cursor(Start::Gop));
+    assert_eq!(bursts[0].framed(&Variant::RAW, Framing::Plain)[4], 1, "the header announces video alone");
 
     // Announced, and never comes: the flags tell the truth after 300 ms, and not before.
     let mut silent = Encoder::new(settings());
@@ -26,8 +26,8 @@ fn a_stream_is_joinable_when_its_announced_tracks_have_come() {
     assert!(!ready(&silent));
     silent.time = 300;
     silent.publication.tick(silent.now());
-    let bursts = silent.take(&mut Cursor::new(Start::First));
-    assert_eq!(bursts[0].framed(Framing::Plain)[4], 1);
+    let bursts = silent.take(&mut silent.cursor(Start::First));
+    assert_eq!(bursts[0].framed(&Variant::RAW, Framing::Plain)[4], 1);
 }
 
 #[test]
@@ -37,14 +37,14 @@ fn a_late_track_ends_the_stream_so_that_players_reconnect() {
     encoder.send(Video, VIDEO_HEADER);
     encoder.gop(5, 10);
     let old = encoder.live();
-    let mut cursor = Cursor::new(Start::Gop);
+    let mut cursor = encoder.cursor(Start::Gop);
     encoder.take(&mut cursor);
     encoder.send(Audio, AUDIO_HEADER);
     let mut bursts = Vec::new();
     assert_eq!(old.peek(&mut cursor, &mut bursts, 9, encoder.now()), Ahead::End(EndReason::TracksChanged));
     encoder.gop(5, 10);
-    let bursts = encoder.take(&mut Cursor::new(Start::Gop));
-    assert_eq!(bursts[0].framed(Framing::Plain)[4], 5, "both tracks now");
+    let bursts = encoder.take(&mut encoder.cursor(Start::Gop));
+    assert_eq!(bursts[0].framed(&Variant::RAW, Framing::Plain)[4], 5, "both tracks now");
     assert_eq!(tags(&bursts[0]).len(), 3, "with both sequence headers");
     assert!(!Arc::ptr_eq(&old, &encoder.live()));
 }

@@ -8,7 +8,7 @@ fn a_gop_is_kept_up_to_its_bounds_and_not_beyond() {
         let bounds = StreamSettings { gop_bytes: 10 * frame, ..settings() };
         let mut encoder = Encoder::with_both_tracks(bounds);
         encoder.gop(frames, 100);
-        let mut cursor = Cursor::new(Start::Gop);
+        let mut cursor = encoder.cursor(Start::Gop);
         assert_eq!(!encoder.take(&mut cursor).is_empty(), kept, "{frames} frames by bytes");
         if !kept {
             encoder.gop(1, 100);
@@ -19,7 +19,7 @@ fn a_gop_is_kept_up_to_its_bounds_and_not_beyond() {
         let mut encoder =
             Encoder::with_both_tracks(StreamSettings { gop_time: Duration::from_millis(400), ..settings() });
         encoder.gop(frames, 1);
-        assert_eq!(!encoder.peek(&mut Cursor::new(Start::Gop)).is_empty(), kept, "{frames} frames by time");
+        assert_eq!(!encoder.peek(&mut encoder.cursor(Start::Gop)).is_empty(), kept, "{frames} frames by time");
     }
 }
 
@@ -47,11 +47,12 @@ fn a_stream_without_video_keeps_the_last_second() {
         encoder.time += 20;
         encoder.audio();
     }
-    let bursts = encoder.take(&mut Cursor::new(Start::Gop));
+    let bursts = encoder.take(&mut encoder.cursor(Start::Gop));
     let got = all_tags(&bursts[1..]);
     let (first, last) = (got[0].1, got[got.len() - 1].1);
     assert!((900..=1100).contains(&(last - first)), "{first} to {last}");
-    let kept: usize = encoder.take(&mut Cursor::new(Start::First)).iter().map(|burst| tags(burst).len()).sum();
+    let kept: usize =
+        encoder.take(&mut encoder.cursor(Start::First)).iter().map(|burst| tags(burst).len()).sum();
     assert!(kept <= got.len() + 10, "and nothing older: {kept}");
 }
 
@@ -91,7 +92,7 @@ fn a_small_stream_keeps_its_window_while_large_ones_let_go() {
     large.iter_mut().for_each(|publication| frame(publication, true, 30_000));
     (0..10).for_each(|_| frame(&mut small, false, 10));
     let mut bursts = Vec::new();
-    small.live().peek(&mut Cursor::new(Start::Gop), &mut bursts, usize::MAX, now);
+    small.live().peek(&mut Cursor::new(Start::Gop, Variant::RAW), &mut bursts, usize::MAX, now);
     assert_eq!(bursts.len(), 1 + 11);
     let held: usize = large.iter().map(|publication| publication.live().held()).sum();
     assert!(held <= 100_000, "{held}");
@@ -108,7 +109,7 @@ fn bursts_that_viewers_pin_count_until_they_let_go() {
         publication.push(Packet { kind: Video, timestamp: Timestamp(0), payload }, now);
         publication.tick(now + Duration::from_secs(1));
         let mut bursts = Vec::new();
-        publication.live().peek(&mut Cursor::new(Start::Gop), &mut bursts, usize::MAX, now);
+        publication.live().peek(&mut Cursor::new(Start::Gop, Variant::RAW), &mut bursts, usize::MAX, now);
         pinned.extend(bursts);
     }
     assert!(registry.is_short_of_memory());
