@@ -18,6 +18,7 @@ pub mod media;
 pub mod numbered;
 pub mod process;
 pub mod proxy;
+pub mod recordings;
 pub mod rtmp;
 pub mod rtmpd;
 pub mod scene;
