@@ -1,12 +1,13 @@
 //! AMF0, the value format of RTMP commands and FLV script tags (Adobe, "Action Message Format — AMF 0").
 //!
 //! Decoding believes nothing that a peer claims: element counts are advisory and never allocated for, and
-//! depth and number of values are bounded ([`MAX_DEPTH`], [`MAX_VALUES`]).
+//! depth and number of values are bounded ([`MAX_DEPTH`], [`MAX_VALUES`]). AMF3 values, which may stand among AMF0
+//! ones, become the AMF0 values that they are nearest to.
 
 mod decode;
 mod encode;
 
-pub use decode::{Decoder, decode};
+pub use decode::{Decoder, MAX_AMF3_TEXT, decode};
 pub use encode::encode;
 
 use crate::bytes::UnexpectedEnd;
@@ -33,6 +34,8 @@ mod marker {
     pub(super) const UNSUPPORTED: u8 = 0x0D;
     pub(super) const XML_DOCUMENT: u8 = 0x0F;
     pub(super) const TYPED_OBJECT: u8 = 0x10;
+    /// One AMF3 value follows.
+    pub(super) const AVMPLUS: u8 = 0x11;
 }
 
 /// One AMF0 value.
@@ -181,6 +184,12 @@ pub enum Amf0Error {
     /// More values than [`MAX_VALUES`].
     #[error("AMF0 message has more than {MAX_VALUES} values")]
     TooMany,
+    /// AMF3 values with more text than [`MAX_AMF3_TEXT`], repetitions included.
+    #[error("AMF3 values of one message have more than {MAX_AMF3_TEXT} bytes of text")]
+    TooMuchText,
+    /// An AMF3 value that cannot be read, and why.
+    #[error("AMF3 value {0}")]
+    Amf3(&'static str),
 }
 
 impl From<UnexpectedEnd> for Amf0Error {
@@ -282,7 +291,7 @@ mod tests {
 
     #[test]
     fn reserved_markers_are_named() {
-        for marker in [0x04, 0x09, 0x0E, 0x11, 0x12, 0xFF] {
+        for marker in [0x04, 0x09, 0x0E, 0x12, 0xFF] {
             assert_eq!(decode(&[marker]), Err(Amf0Error::Marker(marker)));
         }
     }

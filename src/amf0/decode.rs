@@ -1,17 +1,23 @@
+mod amf3;
+
+use self::amf3::Amf3;
 use super::{Amf0Error, MAX_DEPTH, MAX_VALUES, Object, Value, marker};
 use crate::bytes::Reader;
+
+pub use self::amf3::MAX_AMF3_TEXT;
 
 /// Decodes the values of one message, in order.
 #[derive(Debug, Clone)]
 pub struct Decoder<'a> {
     reader: Reader<'a>,
     values: usize,
+    amf3_text: usize,
 }
 
 impl<'a> Decoder<'a> {
     /// Starts at the first byte of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { reader: Reader::new(bytes), values: 0 }
+        Self { reader: Reader::new(bytes), values: 0, amf3_text: 0 }
     }
 
     /// The next value, or `None` at the end of the message.
@@ -31,10 +37,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, Amf0Error> {
-        self.values += 1;
-        if self.values > MAX_VALUES {
-            return Err(Amf0Error::TooMany);
-        }
+        self.count()?;
         let marker = self.reader.u8()?;
         Ok(match marker {
             marker::NUMBER => Value::Number(self.reader.f64()?),
@@ -56,9 +59,15 @@ impl<'a> Decoder<'a> {
             marker::TYPED_OBJECT => {
                 Value::TypedObject { class: self.short_string()?, properties: self.properties(depth)? }
             }
-            // 0x04 and 0x0E are reserved, 0x09 ends objects, 0x11 switches to AMF3.
+            marker::AVMPLUS => Amf3::new(self).value(depth)?,
+            // 0x04 and 0x0E are reserved, 0x09 ends objects.
             other => return Err(Amf0Error::Marker(other)),
         })
+    }
+
+    fn count(&mut self) -> Result<(), Amf0Error> {
+        self.values += 1;
+        if self.values > MAX_VALUES { Err(Amf0Error::TooMany) } else { Ok(()) }
     }
 
     /// Key and value pairs up to 00 00 09. At the outermost level the end of the message will do:

@@ -21,8 +21,8 @@ impl Command {
         Self { name: name.to_owned(), transaction, object: Value::Null, arguments }
     }
 
-    /// Decodes the payload of a command message. Undecodable arguments are dropped with what follows them
-    /// (Flash sends AMF3 values there); an undecodable name is an error.
+    /// Decodes the payload of a command message. Undecodable arguments are dropped with what follows them; an
+    /// undecodable name is an error.
     ///
     /// # Errors
     /// If the payload does not begin with the command's name.
@@ -34,8 +34,8 @@ impl Command {
             None => return Err(Amf0Error::UnexpectedEnd),
         };
         let mut next = || match decoder.next_value() {
-            // Nesting bombs are an attack, not an unknown dialect.
-            Err(error @ (Amf0Error::TooDeep | Amf0Error::TooMany)) => Err(error),
+            // Bombs are an attack, not an unknown dialect.
+            Err(error @ (Amf0Error::TooDeep | Amf0Error::TooMany | Amf0Error::TooMuchText)) => Err(error),
             other => Ok(other.ok().flatten()),
         };
         let transaction = next()?.and_then(|value| value.as_number()).unwrap_or(0.0);
@@ -57,9 +57,9 @@ impl Command {
         payload
     }
 
-    /// The text of an argument, empty if it is missing or no text.
+    /// The text of an argument without the NULs that some encoders fill it up with; empty if it is missing or no text.
     pub fn text(&self, index: usize) -> &str {
-        self.arguments.get(index).and_then(Value::as_str).unwrap_or_default()
+        self.arguments.get(index).and_then(Value::as_str).unwrap_or_default().trim_end_matches('\0')
     }
 }
 
