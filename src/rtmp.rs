@@ -5,7 +5,7 @@
 //!
 //! - [`handshake`]: the greeting, simple and with digests;
 //! - [`chunk`]: messages cut into chunks, and put together again;
-//! - [`message`]: message types and the control messages;
+//! - [`message`]: message types and the control messages; [`aggregate`]: several messages in one;
 //! - [`command`]: AMF0 commands such as `connect` and `publish`;
 //! - [`session`]: one client's conversation with the server.
 //!
@@ -18,6 +18,7 @@
 //! 4. write what [`take_output`](session::Session::take_output) gives;
 //! 5. from the top, until an error, the end of the input, or [`is_closing`](session::Session::is_closing).
 
+pub mod aggregate;
 pub mod chunk;
 pub mod command;
 pub mod handshake;

@@ -2,122 +2,17 @@
 //! refused and how.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use rtmpd::amf0::{self, Object, Value};
+mod support;
+
+use rtmpd::amf0::{self, Value};
 use rtmpd::media::{Packet, PacketKind, Timestamp};
-use rtmpd::rtmp::chunk::{ChunkLimits, ChunkReader, ChunkStreamId, ChunkWriter};
 use rtmpd::rtmp::command::Command;
-use rtmpd::rtmp::handshake::{PACKET_LENGTH, RANDOM_LENGTH};
 use rtmpd::rtmp::message::{Message, MessageType};
 use rtmpd::rtmp::session::{
-    Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, MAX_OUTPUT, PublishRequest, Session, SessionError,
+    Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, MAX_OUTPUT, PublishRequest, SessionError,
 };
 
-/// A client that writes what it is told and reads what the session answers.
-struct Client {
-    session: Session,
-    writer: ChunkWriter,
-    reader: ChunkReader,
-}
-
-impl Client {
-    /// Through the handshake.
-    fn new() -> Self {
-        let session = Session::new(ChunkLimits::default(), Box::new([7; RANDOM_LENGTH]));
-        let mut client =
-            Self { session, writer: ChunkWriter::default(), reader: ChunkReader::new(ChunkLimits::default()) };
-        let mut hello = vec![0; 1 + 2 * PACKET_LENGTH];
-        hello[0] = 3;
-        client.session.handle_input(&hello).unwrap();
-        assert_eq!(client.session.take_output().len(), 1 + 2 * PACKET_LENGTH);
-        client
-    }
-
-    fn connected(app: &str) -> Self {
-        let mut client = Self::new();
-        client.connect(app).unwrap();
-        client.replies();
-        client
-    }
-
-    fn publishing(app: &str, name: &str) -> Self {
-        let mut client = Self::connected(app);
-        client.command("createStream", 4.0, &[], 0).unwrap();
-        client.command("publish", 5.0, &[Value::from(name), Value::from("live")], 1).unwrap();
-        assert!(matches!(client.session.poll_event(), Some(Event::PublishRequested(_))));
-        client.session.accept_publish();
-        client.replies();
-        client
-    }
-
-    fn send(
-        &mut self,
-        message_type: MessageType,
-        stream_id: u32,
-        payload: Vec<u8>,
-    ) -> Result<(), SessionError> {
-        let message = Message { timestamp: Timestamp(40), message_type, stream_id, payload };
-        let mut bytes = Vec::new();
-        self.writer.write(ChunkStreamId(5), &message, &mut bytes);
-        self.session.handle_input(&bytes)
-    }
-
-    fn command(
-        &mut self,
-        name: &str,
-        txn: f64,
-        arguments: &[Value],
-        stream_id: u32,
-    ) -> Result<(), SessionError> {
-        let payload = Command::new(name, txn, arguments.to_vec()).encode();
-        self.send(MessageType::COMMAND_AMF0, stream_id, payload)
-    }
-
-    fn connect(&mut self, app: &str) -> Result<(), SessionError> {
-        let mut command = Command::new("connect", 1.0, Vec::new());
-        let properties = [("app", Value::from(app)), ("flashVer", Value::from("Test/1.0"))];
-        command.object = Value::Object(properties.into_iter().collect());
-        self.send(MessageType::COMMAND_AMF0, 0, command.encode())
-    }
-
-    fn replies(&mut self) -> Vec<Message> {
-        let output = self.session.take_output();
-        let mut input = &output[..];
-        let mut replies = Vec::new();
-        while let Some(reply) = self.reader.read(&mut input).unwrap() {
-            replies.push(reply);
-        }
-        assert!(input.is_empty());
-        replies
-    }
-
-    /// The commands among the replies, as (name, transaction, message stream, code or empty).
-    fn answers(&mut self) -> Vec<(String, f64, u32, String)> {
-        let commands =
-            self.replies().into_iter().filter(|reply| reply.message_type == MessageType::COMMAND_AMF0);
-        commands
-            .map(|reply| {
-                let command = Command::decode(&reply.payload).unwrap();
-                let info = command.arguments.first().and_then(Value::as_object).cloned().unwrap_or_default();
-                check_info(&info);
-                let code = info.get("code").and_then(Value::as_str).unwrap_or_default().to_owned();
-                (command.name, command.transaction, reply.stream_id, code)
-            })
-            .collect()
-    }
-}
-
-/// Clients crash or hang on an info object that lacks one of the three.
-fn check_info(info: &Object) {
-    if !info.0.is_empty() {
-        for key in ["level", "code", "description"] {
-            assert!(info.get(key).and_then(Value::as_str).is_some(), "{key} is missing in {info:?}");
-        }
-    }
-}
-
-fn answer(name: &str, txn: f64, stream_id: u32, code: &str) -> (String, f64, u32, String) {
-    (name.into(), txn, stream_id, code.into())
-}
+use support::session::{self, Client, answer, check_info, drive};
 
 #[test]
 fn connect_is_answered_in_the_order_that_clients_know() {
@@ -402,79 +297,16 @@ fn streams_are_numbered_and_not_endless() {
     assert_eq!(client.answers(), [answer("_error", 99.0, 0, "NetConnection.Call.Failed")]);
 }
 
-/// A whole session as bytes: handshake, commands, metadata, media, goodbye.
-fn recorded() -> Vec<u8> {
-    let mut bytes = vec![0; 1 + 2 * PACKET_LENGTH];
-    bytes[0] = 3;
-    let mut writer = ChunkWriter::default();
-    let mut put = |message_type, stream_id, payload: Vec<u8>| {
-        let message = Message { timestamp: Timestamp(1000), message_type, stream_id, payload };
-        writer.write(ChunkStreamId(4), &message, &mut bytes);
-    };
-    let mut connect = Command::new("connect", 1.0, Vec::new());
-    connect.object = Value::Object([("app", Value::from("live"))].into_iter().collect());
-    put(MessageType::COMMAND_AMF0, 0, connect.encode());
-    put(MessageType::COMMAND_AMF0, 0, Command::new("createStream", 2.0, Vec::new()).encode());
-    put(MessageType::COMMAND_AMF0, 1, Command::new("publish", 3.0, vec![Value::from("s")]).encode());
-    put(MessageType::VIDEO, 1, vec![0x17; 300]);
-    put(MessageType::SET_CHUNK_SIZE, 0, 4096_u32.to_be_bytes().to_vec());
-    put(MessageType::AUDIO, 1, vec![0xAF; 300]);
-    put(MessageType::COMMAND_AMF0, 0, Command::new("FCUnpublish", 4.0, Vec::new()).encode());
-    bytes
-}
-
-/// Feeds a session in pieces, accepting what it asks; gives its events, its output and how it ended.
-fn drive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>, Option<SessionError>) {
-    let mut session = Session::new(ChunkLimits::default(), Box::new([7; RANDOM_LENGTH]));
-    let (mut events, mut output) = (Vec::new(), Vec::new());
-    let mut end = None;
-    for piece in pieces {
-        end = session.handle_input(piece).err();
-        while let Some(event) = session.poll_event() {
-            if matches!(event, Event::PublishRequested(_)) {
-                session.accept_publish();
-            }
-            events.push(event);
-        }
-        output.extend(session.take_output());
-        if end.is_some() {
-            break;
-        }
-    }
-    (events, output, end)
-}
-
 #[test]
 fn every_split_of_a_session_gives_the_same_events() {
-    let bytes = recorded();
+    let bytes = session::written();
     let expected = drive(bytes.chunks(1));
-    assert_eq!(expected.0.len(), 4, "{:?}", expected.0);
-    assert_eq!(expected.2, None);
+    assert_eq!(expected.events.len(), 4, "{:?}", expected.events);
+    assert_eq!(expected.end, None);
     for split in 0..=bytes.len() {
         let (first, second) = bytes.split_at(split);
-        let (events, output, end) = drive([first, second].into_iter());
-        assert_eq!((&events, end), (&expected.0, None), "split at {split}");
-        assert!(!output.is_empty());
-    }
-}
-
-#[test]
-fn mutated_sessions_end_in_an_error_or_not_at_all_but_never_in_a_panic() {
-    let bytes = recorded();
-    let mut noise = 0x5EED_u64;
-    let mut next = || {
-        noise ^= noise << 13;
-        noise ^= noise >> 7;
-        noise ^= noise << 17;
-        noise as usize
-    };
-    for _ in 0..5_000 {
-        let mut mutated = bytes.clone();
-        for _ in 0..1 + next() % 5 {
-            // Mostly behind the handshake, where there is more to break.
-            let at = if next() % 8 == 0 { next() % bytes.len() } else { 3073 + next() % (bytes.len() - 3073) };
-            mutated[at] = next() as u8;
-        }
-        drive(mutated.chunks(1 + next() % 500));
+        let driven = drive([first, second].into_iter());
+        assert_eq!((driven.events, driven.end), (expected.events.clone(), None), "split at {split}");
+        assert!(!driven.output.is_empty());
     }
 }

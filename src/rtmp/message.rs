@@ -24,14 +24,16 @@ impl MessageType {
     pub const AUDIO: Self = Self(8);
     /// Video Message, section 7.1.5.
     pub const VIDEO: Self = Self(9);
-    /// Data Message in AMF3, section 7.1.2: a selector byte, then AMF0.
+    /// Data Message in AMF3, section 7.1.2: a selector byte, then AMF0 values with AMF3 ones among them.
     pub const DATA_AMF3: Self = Self(15);
-    /// Command Message in AMF3, section 7.1.1: a selector byte, then AMF0.
+    /// Command Message in AMF3, section 7.1.1: the same.
     pub const COMMAND_AMF3: Self = Self(17);
     /// Data Message in AMF0, section 7.1.2.
     pub const DATA_AMF0: Self = Self(18);
     /// Command Message in AMF0, section 7.1.1.
     pub const COMMAND_AMF0: Self = Self(20);
+    /// Aggregate Message, section 7.1.6.
+    pub const AGGREGATE: Self = Self(22);
 
     /// Whether payloads are audio or video, which may be longer than anything else.
     pub fn is_media(self) -> bool {

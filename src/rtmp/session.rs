@@ -4,18 +4,23 @@
 //! and answers each as its client waits for it. It asks before it accepts: a publish becomes an
 //! [`Event::PublishRequested`], and only [`Session::accept_publish`] tells the client that it may begin.
 
+mod acknowledge;
+mod commands;
+mod connect;
+mod media;
 mod replies;
 
 use std::collections::VecDeque;
 
+use self::acknowledge::Acknowledge;
 use self::replies::Replies;
 use super::chunk::{ChunkError, ChunkLimits, ChunkReader};
-use super::command::{Command, Level};
+use super::command::Level;
 use super::handshake::{Handshake, HandshakeError, RANDOM_LENGTH};
 use super::message::{Message, MessageType, UserControl};
-use crate::amf0::{Amf0Error, Value};
+use crate::amf0::Amf0Error;
 use crate::bytes::Reader;
-use crate::media::{Packet, PacketKind};
+use crate::media::Packet;
 
 /// How many bytes we say that each side may send before it expects an acknowledgement (section 5.4.4).
 const WINDOW: u32 = 2_500_000;
@@ -26,8 +31,8 @@ pub const MAX_APP: usize = 1024;
 /// Longest name with its query in bytes: stream keys carry signed tokens.
 pub const MAX_NAME: usize = 4096;
 
-/// Most NetStreams that one client may create.
-pub const MAX_NET_STREAMS: u32 = 64;
+/// Most NetStreams that one client may have at a time.
+pub const MAX_NET_STREAMS: u32 = u64::BITS;
 
 /// Most bytes of answers that wait to be [taken](Session::take_output). Real clients make for some hundreds.
 pub const MAX_OUTPUT: usize = 64 << 10;
@@ -98,7 +103,8 @@ pub struct Session {
     stage: Stage,
     app: String,
     client: String,
-    net_streams: u32,
+    /// The NetStreams that there are, a bit each; the lowest is number 1.
+    net_streams: u64,
     acknowledge: Acknowledge,
 }
 
@@ -118,17 +124,6 @@ enum Stage {
     Closing,
 }
 
-/// When to acknowledge (section 5.4.3): at every half of the window that the client has announced, so that it never
-/// stalls. One that has announced none gets none, as from nginx and SRS: ffmpeg does not read it before it closes, and
-/// to close with unread input resets the connection and loses the last packets.
-#[derive(Debug)]
-struct Acknowledge {
-    /// Bytes since the first, wrapping.
-    received: u32,
-    last_sent: u32,
-    window: Option<u32>,
-}
-
 impl Session {
     /// A session whose peer has sent nothing yet. `random` goes into the handshake.
     pub fn new(limits: ChunkLimits, random: Box<[u8; RANDOM_LENGTH]>) -> Self {
@@ -142,7 +137,7 @@ impl Session {
             app: String::new(),
             client: String::new(),
             net_streams: 0,
-            acknowledge: Acknowledge { received: 0, last_sent: 0, window: None },
+            acknowledge: Acknowledge::default(),
         }
     }
 
@@ -155,7 +150,7 @@ impl Session {
         if self.stage == Stage::Closing {
             return Ok(());
         }
-        self.acknowledge.received = self.acknowledge.received.wrapping_add(input.len() as u32);
+        self.acknowledge.receive(input.len());
         if let Some(handshake) = &mut self.handshake {
             if !handshake.read(&mut input, self.replies.output_mut())? {
                 return Ok(());
@@ -196,7 +191,7 @@ impl Session {
 
     /// Whether anything has arrived at all.
     pub fn has_input(&self) -> bool {
-        self.acknowledge.received > 0
+        self.acknowledge.has_received()
     }
 
     /// Whether the session is over once the output has been written.
@@ -244,16 +239,9 @@ impl Session {
             MessageType::COMMAND_AMF3 => {
                 self.handle_command(without_selector(&message.payload), message.stream_id)?;
             }
-            MessageType::AUDIO => self.handle_packet(PacketKind::Audio, message),
-            MessageType::VIDEO => self.handle_packet(PacketKind::Video, message),
-            MessageType::DATA_AMF0 => self.handle_packet(PacketKind::Data, message),
-            MessageType::DATA_AMF3 => {
-                let payload = without_selector(&message.payload).to_vec();
-                self.handle_packet(PacketKind::Data, Message { payload, ..message });
-            }
             MessageType::WINDOW_ACKNOWLEDGEMENT_SIZE => {
-                if let Ok(window @ 1..) = Reader::new(&message.payload).u32() {
-                    self.acknowledge.window = Some(window);
+                if let Ok(window) = Reader::new(&message.payload).u32() {
+                    self.acknowledge.announce(window);
                 }
             }
             MessageType::USER_CONTROL => {
@@ -261,136 +249,11 @@ impl Session {
                     self.replies.user_control(UserControl::PingResponse { timestamp });
                 }
             }
+            MessageType::AGGREGATE => self.handle_aggregate(&message),
             // Acknowledgements and bandwidth limits are for those who send media; the rest is unknown to us.
-            _ => {}
+            _ => self.handle_media(message),
         }
         Ok(())
-    }
-
-    /// Media before the publish is accepted belongs to it: some encoders do not wait for the answer.
-    fn handle_packet(&mut self, kind: PacketKind, message: Message) {
-        let expected = matches!(self.stage, Stage::Asked { .. } | Stage::Publishing { .. });
-        // An empty message says nothing (Enhanced RTMP: silence) and would be no valid FLV tag.
-        if expected && !message.payload.is_empty() {
-            let Message { timestamp, payload, .. } = message;
-            self.events.push_back(Event::Packet(Packet { kind, timestamp, payload }));
-        }
-    }
-
-    fn handle_command(&mut self, payload: &[u8], stream_id: u32) -> Result<(), SessionError> {
-        let command = Command::decode(payload)?;
-        if self.stage == Stage::Greeting && command.name != "connect" {
-            return Err(SessionError::NotConnected);
-        }
-        match command.name.as_str() {
-            "connect" => self.connect(&command)?,
-            "createStream" => self.create_stream(&command),
-            "publish" => self.publish(&command, stream_id)?,
-            "play" => self.play(&command, stream_id)?,
-            "FCPublish" => {
-                self.replies.result(command.transaction, Value::Undefined);
-                self.replies.fc_publish(command.text(0));
-            }
-            "FCUnpublish" | "closeStream" | "deleteStream" => self.finish_publish(&command),
-            "getStreamLength" => self.replies.result(command.transaction, Value::Number(0.0)),
-            // Answers to what we never ask.
-            "_result" | "_error" | "onStatus" => {}
-            // releaseStream, _checkbw and whatever else waits for an answer gets an empty one.
-            _ => self.replies.result(command.transaction, Value::Undefined),
-        }
-        Ok(())
-    }
-
-    fn connect(&mut self, command: &Command) -> Result<(), SessionError> {
-        let property =
-            |key| command.object.as_object().and_then(|object| object.get(key)).and_then(Value::as_str);
-        let app = property("app").unwrap_or_default();
-        if app.len() > MAX_APP {
-            self.replies.error(
-                command.transaction,
-                "NetConnection.Connect.Rejected",
-                "The app's name is too long.",
-            );
-            return Err(SessionError::NameTooLong);
-        }
-        self.app = app.to_owned();
-        self.client =
-            property("flashVer").unwrap_or_default().chars().filter(|c| !c.is_control()).take(64).collect();
-        if self.stage == Stage::Greeting {
-            self.stage = Stage::Connected;
-            self.replies.prepare_connection(WINDOW);
-        }
-        self.replies.connected(command.transaction);
-        Ok(())
-    }
-
-    fn create_stream(&mut self, command: &Command) {
-        if self.net_streams < MAX_NET_STREAMS {
-            self.net_streams += 1;
-            self.replies.result(command.transaction, Value::Number(f64::from(self.net_streams)));
-        } else {
-            self.replies.error(command.transaction, "NetConnection.Call.Failed", "Too many streams.");
-        }
-    }
-
-    fn publish(&mut self, command: &Command, stream_id: u32) -> Result<(), SessionError> {
-        let name = self.checked_name(command, stream_id)?;
-        if self.stage != Stage::Connected {
-            let description = "This connection publishes already; use another for another stream.";
-            self.replies.status(stream_id, Level::Error, "NetStream.Publish.BadName", description);
-            return Ok(());
-        }
-        self.stage = Stage::Asked { stream_id };
-        // Some encoders send media without waiting for the answer.
-        self.reader.set_limits(self.limits.clone());
-        let (app, client) = (self.app.clone(), self.client.clone());
-        self.events.push_back(Event::PublishRequested(PublishRequest { app, name, client }));
-        Ok(())
-    }
-
-    fn play(&mut self, command: &Command, stream_id: u32) -> Result<(), SessionError> {
-        let name = self.checked_name(command, stream_id)?;
-        self.stage = Stage::Asked { stream_id };
-        self.events.push_back(Event::PlayRequested { app: self.app.clone(), name });
-        Ok(())
-    }
-
-    fn checked_name(&mut self, command: &Command, stream_id: u32) -> Result<String, SessionError> {
-        let name = command.text(0);
-        if name.len() > MAX_NAME {
-            let description = "The stream's name is too long.";
-            self.replies.status(stream_id, Level::Error, "NetStream.Publish.BadName", description);
-            return Err(SessionError::NameTooLong);
-        }
-        Ok(name.to_owned())
-    }
-
-    /// FCUnpublish ends the publication already: ffmpeg often resets the connection before its deleteStream.
-    fn finish_publish(&mut self, command: &Command) {
-        if command.name == "FCUnpublish" {
-            self.replies.result(command.transaction, Value::Undefined);
-        }
-        if let Stage::Publishing { stream_id } | Stage::Asked { stream_id } = self.stage {
-            self.stage = Stage::Connected;
-            self.replies.status(
-                stream_id,
-                Level::Status,
-                "NetStream.Unpublish.Success",
-                "Publishing has ended.",
-            );
-            self.events.push_back(Event::PublishFinished);
-        }
-    }
-}
-
-impl Acknowledge {
-    /// The total to acknowledge, once half a window has come in since the last time.
-    fn due(&mut self) -> Option<u32> {
-        let due = self.received.wrapping_sub(self.last_sent) >= (self.window? / 2).max(1);
-        due.then(|| {
-            self.last_sent = self.received;
-            self.received
-        })
     }
 }
 

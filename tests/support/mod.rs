@@ -22,6 +22,7 @@ pub mod recordings;
 pub mod rtmp;
 pub mod rtmpd;
 pub mod scene;
+pub mod session;
 pub mod sockets;
 pub mod turns;
 pub mod usage;

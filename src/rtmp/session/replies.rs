@@ -32,11 +32,10 @@ impl Replies {
         self.control(MessageType::SET_CHUNK_SIZE, OUTGOING_CHUNK_SIZE.to_be_bytes().to_vec());
     }
 
-    pub(super) fn connected(&mut self, transaction: f64) {
-        let properties: Object =
-            [("fmsVer", Value::from(SERVER_VERSION)), ("capabilities", Value::Number(CAPABILITIES))]
-                .into_iter()
-                .collect();
+    /// Answers `connect`; `extensions` are further properties of the server.
+    pub(super) fn connected(&mut self, transaction: f64, extensions: Vec<(&str, Value)>) {
+        let server = [("fmsVer", Value::from(SERVER_VERSION)), ("capabilities", Value::Number(CAPABILITIES))];
+        let properties: Object = server.into_iter().chain(extensions).collect();
         let mut status = info(Level::Status, "NetConnection.Connect.Success", "Connection succeeded.");
         // Whatever the client proposed: from here on it is AMF0.
         status.set("objectEncoding", 0.0);
@@ -49,6 +48,13 @@ impl Replies {
         if transaction != 0.0 {
             self.command(0, &Command::new("_result", transaction, vec![value]));
         }
+    }
+
+    /// Answers `createStream`, whose client cannot go on without the number: not even a transaction of 0 means that
+    /// it does not wait.
+    pub(super) fn created_stream(&mut self, transaction: f64, stream_id: u32) {
+        let number = Value::Number(f64::from(stream_id));
+        self.command(0, &Command::new("_result", transaction, vec![number]));
     }
 
     pub(super) fn error(&mut self, transaction: f64, code: &str, description: &str) {
