@@ -11,6 +11,7 @@ use ipnet::IpNet;
 pub use self::limits::Limits;
 pub(crate) use self::limits::{DESCRIPTORS_FOR_EXCHANGES, MAX_ANSWERS, MIN_DESCRIPTORS};
 pub use self::settings::{SETTINGS, Setting};
+use crate::access::Rules;
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Config {
     /// Networks of proxies that are believed when they say for whom they speak: by the PROXY protocol
     /// (RTMP and HTTP) or by X-Forwarded-For.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may publish and who may play.
+    pub access: Rules,
     /// Whether media answers allow pages of other origins to play them.
     pub cors: bool,
     /// Bounds on memory and connections.
@@ -78,6 +81,7 @@ impl Default for Config {
             wait: Duration::from_secs(10),
             takeover: Takeover::IfSilent,
             trusted_proxies: Vec::new(),
+            access: Rules::default(),
             cors: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -114,6 +118,14 @@ pub enum ConfigError {
         /// What it takes.
         expected: &'static str,
     },
+    /// The same where the value is nobody else's business.
+    #[error("--{name} takes {expected}; what it was given is not shown")]
+    Secret {
+        /// The setting.
+        name: &'static str,
+        /// What it takes.
+        expected: &'static str,
+    },
 }
 
 impl Config {
@@ -126,10 +138,10 @@ impl Config {
             .iter()
             .find(|setting| setting.name == name)
             .ok_or_else(|| ConfigError::Unknown(name.to_owned()))?;
-        (setting.apply)(self, value).map_err(|expected| ConfigError::Value {
-            name: setting.name,
-            value: value.to_owned(),
-            expected,
+        let name = setting.name;
+        (setting.apply)(self, value).map_err(|expected| match name {
+            "publish-key" => ConfigError::Secret { name, expected },
+            _ => ConfigError::Value { name, value: value.to_owned(), expected },
         })
     }
 }

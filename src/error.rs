@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::access::FileError;
+
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +29,9 @@ pub enum Error {
         /// How many are needed.
         needed: usize,
     },
+    /// A file with keys or a secret cannot be taken.
+    #[error(transparent)]
+    File(FileError),
     /// A thread, a private socket or the like could not be had.
     #[error("cannot start {what}: {source}")]
     Start {

@@ -27,6 +27,7 @@ use std::time::Instant;
 use self::front::{Context, Front};
 use self::gate::Gate;
 use self::parked::Parked;
+use crate::access::Access;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::delivery::{Answers, Delivery};
@@ -55,6 +56,7 @@ impl Http {
         listener: Listener,
         rtmp: SocketAddr,
         config: &Config,
+        access: Arc<Access>,
         registry: Arc<Registry>,
         delivery: Arc<Delivery>,
     ) -> Result<Self, Error> {
@@ -62,6 +64,7 @@ impl Http {
         let front = Arc::new(Front::new().map_err(Error::start("the private HTTP server"))?);
         let answers = |framing| -> Arc<Answers> { Arc::new(answer::for_viewer(framing, config.cors)) };
         let context = Arc::new(Context {
+            access,
             registry,
             delivery,
             parked: Arc::clone(&parked),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::unfinished::Unfinished;
+use crate::access::Access;
 use crate::admission::{Admission, Permit};
 use crate::config::{Config, Takeover, Timeouts};
 use crate::listener::{Acceptor, Listener, Stopper};
@@ -37,6 +38,7 @@ pub(crate) struct Ingest {
 #[derive(Debug)]
 struct Shared {
     registry: Arc<Registry>,
+    access: Arc<Access>,
     takeover: Takeover,
     timeouts: Timeouts,
     proxies: TrustedProxies,
@@ -52,6 +54,7 @@ impl Ingest {
         listener: Listener,
         registry: Arc<Registry>,
         config: &Config,
+        access: Arc<Access>,
         http_port: u16,
     ) -> io::Result<Self> {
         let mut acceptor = Acceptor::new(listener)?;
@@ -59,6 +62,7 @@ impl Ingest {
         let limits = &config.limits;
         let shared = Arc::new(Shared {
             registry,
+            access,
             takeover: config.takeover,
             timeouts: config.timeouts.clone(),
             proxies: TrustedProxies::new(&config.trusted_proxies),

@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+pub mod access;
 mod admission;
 pub mod amf0;
 pub mod bytes;

@@ -23,6 +23,11 @@ impl Peer {
         Self { client, via: Some(self.via.unwrap_or(self.client)) }
     }
 
+    /// The client's own address. Port 0 is one that the proxy does not tell.
+    pub(crate) fn client(self) -> SocketAddr {
+        self.client
+    }
+
     /// What counts for caps.
     pub(crate) fn ip(self) -> IpAddr {
         self.client.ip()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::access::{Access, Attempt, Callbacks, Denied, PlaySecret};
 use crate::config::{Config, Limits, MIN_DESCRIPTORS};
 use crate::delivery::{Delivery, Patience, ViewerTotals};
 use crate::error::Error;
@@ -22,6 +23,7 @@ const VIEWERS_SHARE: f64 = 0.8;
 #[derive(Debug, Clone, Default)]
 pub struct Server {
     config: Config,
+    callbacks: Callbacks,
 }
 
 /// A running server. Dropping it shuts the server down as [`shutdown`](Self::shutdown) does, with a deadline
@@ -81,16 +83,60 @@ impl Server {
         self
     }
 
+    /// Has every publish asked about that keys and networks allow. A refusal's text is what the client is told, and logged.
+    ///
+    /// `check` runs on the thread of that publisher's connection, which is not served meanwhile, so it must not take
+    /// long; a shutdown waits for it, too. Should it panic, that publisher is refused.
+    ///
+    /// ```
+    /// use rtmpd::Server;
+    /// use rtmpd::access::Denied;
+    ///
+    /// let server = Server::builder().on_publish(|attempt| match attempt.parameter("token") {
+    ///     Some("let me in") => Ok(()),
+    ///     _ => Err(Denied::new("Unknown token: ask for another.")),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_publish(
+        mut self,
+        check: impl Fn(&Attempt) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        self.callbacks.on_publish = Some(Arc::new(check));
+        self
+    }
+
+    /// Has every request to play over HTTP asked about that networks and signature allow, `HEAD` among them, whether the
+    /// stream is live or not. A refusal is a 403 with its text.
+    ///
+    /// `check` runs on one of the few threads that answer all of HTTP, so it must be quick: who asks a database there
+    /// keeps other viewers from joining. Should it panic, that viewer is refused.
+    #[must_use]
+    pub fn on_play(mut self, check: impl Fn(&Attempt) -> Result<(), Denied> + Send + Sync + 'static) -> Self {
+        self.callbacks.on_play = Some(Arc::new(check));
+        self
+    }
+
+    /// Lets streams be played by links alone that are signed with this secret.
+    #[must_use]
+    pub fn play_secret(mut self, secret: PlaySecret) -> Self {
+        self.config.access.play_secret = Some(secret);
+        self
+    }
+
     /// Binds both addresses and starts the server's threads.
     ///
     /// # Errors
-    /// [`Error::Bind`] if an address cannot be had, [`Error::Start`] if a thread or the like cannot.
+    /// [`Error::Bind`] if an address cannot be had, [`Error::File`] if a file of keys or with a secret cannot be taken,
+    /// [`Error::Start`] if a thread or the like cannot be had.
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut config = self.config;
         let descriptors = room::open_files_limit();
         if descriptors < MIN_DESCRIPTORS {
             return Err(Error::Descriptors { limit: descriptors, needed: MIN_DESCRIPTORS });
         }
+        let access =
+            Arc::new(Access::new(std::mem::take(&mut config.access), self.callbacks).map_err(Error::File)?);
         let wanted = config.limits.clone();
         config.limits = config.limits.within(descriptors);
         let bind = |protocol, address| {
@@ -106,14 +152,23 @@ impl Server {
         let delivery = Delivery::start(Arc::clone(&registry), config.workers, patience)
             .map_err(Error::start("the threads that serve viewers"))?;
         let delivery = Arc::new(delivery);
-        let web = Http::start(http_listener, rtmp, &config, Arc::clone(&registry), Arc::clone(&delivery))?;
-        let ingest = Ingest::start(rtmp_listener, Arc::clone(&registry), &config, http.port())
-            .map_err(Error::start("the RTMP listener"))?;
+        let web = Http::start(
+            http_listener,
+            rtmp,
+            &config,
+            Arc::clone(&access),
+            Arc::clone(&registry),
+            Arc::clone(&delivery),
+        )?;
+        let ingest =
+            Ingest::start(rtmp_listener, Arc::clone(&registry), &config, Arc::clone(&access), http.port())
+                .map_err(Error::start("the RTMP listener"))?;
         let running = Some(Running { ingest, web, delivery });
         let handle = ServerHandle { rtmp, http, registry, limits: config.limits, running };
         let room = handle.room();
         room.compare_with(&wanted);
         log::info!("{room}");
+        access.log();
         Ok(handle)
     }
 }

@@ -245,6 +245,24 @@ fn a_connection_that_begins_and_ends_streams_too_often_is_closed() {
 }
 
 #[test]
+fn a_callback_that_panics_refuses_one_client_and_is_logged() {
+    // For the logger.
+    drop(start());
+    let localhost = (Ipv4Addr::LOCALHOST, 0);
+    let server = Server::builder().rtmp(localhost).http(localhost).on_publish(|attempt| {
+        assert_ne!(attempt.parameter("panic"), Some("yes"), "the test wants it");
+        Ok(())
+    });
+    let server = server.start().unwrap();
+    let mut unlucky = RtmpClient::connect(server.rtmp_addr());
+    let refused = unlucky.publish("live", "panics?panic=yes");
+    assert_eq!(refused, Err("NetStream.Publish.Denied".to_owned()));
+    log_line(&["publisher", &unlucky.address(), "live/panics", "panicked"]);
+    let (_publisher, _) = publish(&server, "live", "panics?panic=no");
+    server.shutdown(seconds(5)).unwrap();
+}
+
+#[test]
 fn servers_in_one_process_have_nothing_to_do_with_each_other() {
     let (one, two) = (start(), start());
     let name = StreamName::new("live", "s").unwrap();

@@ -1,4 +1,5 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -107,6 +108,52 @@ pub static SETTINGS: &[Setting] = &[
         apply: |config, text| networks(text).map(|networks| config.trusted_proxies.extend(networks)),
     },
     Setting {
+        name: "publish-key",
+        value: "PATH=KEY",
+        help: "a key that streams at PATH and below need, given as ?key=KEY; an empty PATH is every stream; may be repeated; other users of the machine can see it, so prefer --publish-keys [default: anyone may publish]",
+        apply: |config, text| {
+            let expected = "PATH=KEY, with a key that has no white space, &, ? or /";
+            let (path, key) = text.split_once('=').ok_or(expected)?;
+            config.access.publish_keys.add(path, key).map_err(|_| expected)
+        },
+    },
+    Setting {
+        name: "publish-keys",
+        value: "FILE",
+        help: "a file of such keys: lines PATH KEY, or KEY alone for every stream; # begins a comment; may be repeated",
+        apply: |config, text| file(text).map(|file| config.access.publish_key_files.push(file)),
+    },
+    Setting {
+        name: "publish-allow",
+        value: "NETWORK,...",
+        help: "streams may be published from here alone; may be repeated [default: from everywhere]",
+        apply: |config, text| networks(text).map(|networks| config.access.publish_from.allow.extend(networks)),
+    },
+    Setting {
+        name: "publish-deny",
+        value: "NETWORK,...",
+        help: "no stream may be published from here, even if allowed; may be repeated [default: none]",
+        apply: |config, text| networks(text).map(|networks| config.access.publish_from.deny.extend(networks)),
+    },
+    Setting {
+        name: "play-allow",
+        value: "NETWORK,...",
+        help: "streams may be played from here alone; may be repeated [default: from everywhere]",
+        apply: |config, text| networks(text).map(|networks| config.access.play_from.allow.extend(networks)),
+    },
+    Setting {
+        name: "play-deny",
+        value: "NETWORK,...",
+        help: "no stream may be played from here, even if allowed; may be repeated [default: none]",
+        apply: |config, text| networks(text).map(|networks| config.access.play_from.deny.extend(networks)),
+    },
+    Setting {
+        name: "play-secret-file",
+        value: "FILE",
+        help: "a file with a secret of 16 bytes or more: streams play by links signed with it alone [default: none]",
+        apply: |config, text| file(text).map(|file| config.access.play_secret_file = Some(file)),
+    },
+    Setting {
         name: "cors",
         value: "on|off",
         help: "whether pages of other sites may play the streams [default: on]",
@@ -123,6 +170,10 @@ pub static SETTINGS: &[Setting] = &[
 
 fn number(text: &str, min: u64, max: u64, expected: &'static str) -> Result<u64, &'static str> {
     text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or(expected)
+}
+
+fn file(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("the name of a file") } else { Ok(text.into()) }
 }
 
 /// Addresses and networks, separated by commas.

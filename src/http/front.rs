@@ -15,7 +15,8 @@ use super::health;
 use super::page::{self, header};
 use super::parked::{ClientSocket, Parked};
 use super::private::{Connection, Private, SECRET_HEADER};
-use super::routes::{ALLOWED, Route, RouteError, is_media, route};
+use super::routes::{ALLOWED, Route, RouteError, is_media, query, route};
+use crate::access::{Access, Attempt};
 use crate::delivery::{Answers, Delivery, ViewerRequest};
 use crate::media::StreamName;
 use crate::stream::burst::Framing;
@@ -46,6 +47,7 @@ impl std::fmt::Debug for Generation {
 /// What requests are answered from.
 #[derive(Debug)]
 pub(crate) struct Context {
+    pub(crate) access: Arc<Access>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) parked: Arc<Parked>,
@@ -155,10 +157,11 @@ impl Context {
         let (method, target) = (request.method().to_string(), request.url().to_owned());
         let cors = self.cors && is_media(&target);
         match route(&method, &target, page::paths()) {
-            Ok(Route::Live { name, .. }) if method == "HEAD" => self.head(request, &name),
-            Ok(Route::Live { name, wait, wanted }) => {
-                self.live(request, name, wanted, wait.unwrap_or(self.wait));
-            }
+            Ok(Route::Live { name, wait, wanted }) => match self.may_play(&request, &name, query(&target)) {
+                Err(why) => respond(request, text(403, &why), cors),
+                Ok(()) if method == "HEAD" => self.head(request, &name),
+                Ok(()) => self.live(request, name, wanted, wait.unwrap_or(self.wait)),
+            },
             Ok(Route::Asset(path)) => {
                 let known = header_of(&request, "If-None-Match");
                 match page::respond(path, target.contains("?v="), known) {
@@ -180,6 +183,14 @@ impl Context {
                 respond(request, with_header(response, "Allow", ALLOWED), cors);
             }
         }
+    }
+
+    /// Whether the client may play this stream, and why not.
+    fn may_play(&self, request: &Request, name: &StreamName, query: &str) -> Result<(), String> {
+        let peer = connection_of(request).and_then(|id| self.parked.peer(id)).ok_or("The client has gone.")?;
+        let program = header_of(request, "User-Agent").unwrap_or_default();
+        let attempt = Attempt::to_play(name.clone(), peer, program, query);
+        self.access.may_play(&attempt).map_err(|denial| denial.to_string())
     }
 
     /// Takes the client's own socket and makes it a viewer's.
@@ -209,10 +220,9 @@ impl Context {
 
     /// The socket of the client whose request this is. The gate hears that it is taken.
     fn take(&self, request: Request) -> (Option<ClientSocket>, Framing) {
-        let id = header_of(&request, CONNECTION_HEADER).and_then(|id| id.parse().ok());
         let framing =
             if *request.http_version() == HTTPVersion(1, 0) { Framing::Plain } else { Framing::Chunked };
-        let client = id.and_then(|id| self.parked.take(id));
+        let client = connection_of(&request).and_then(|id| self.parked.take(id));
         respond(request, text(200, ""), false);
         (client, framing)
     }
@@ -233,6 +243,11 @@ impl Context {
             }
         }
     }
+}
+
+/// The number under which the gate has parked the client's socket.
+fn connection_of(request: &Request) -> Option<u64> {
+    header_of(request, CONNECTION_HEADER)?.parse().ok()
 }
 
 fn header_of<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
@@ -291,6 +306,7 @@ mod tests {
         let registry = Registry::new(crate::server::stream_settings(&Config::default()));
         let patience = Patience { stall: Duration::from_secs(1), skips: 1 };
         Context {
+            access: Arc::default(),
             delivery: Arc::new(Delivery::start(Arc::clone(&registry), 1, patience).unwrap()),
             registry,
             parked: Arc::default(),

@@ -22,6 +22,11 @@ impl Parked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, socket);
     }
 
+    /// Whose socket it is, if it is there.
+    pub(super) fn peer(&self, id: u64) -> Option<Peer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).map(|client| client.peer)
+    }
+
     /// Takes a socket away: whoever has it is the one who answers.
     pub(super) fn take(&self, id: u64) -> Option<ClientSocket> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)

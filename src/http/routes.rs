@@ -46,6 +46,11 @@ pub(crate) fn is_media(target: &str) -> bool {
     path.ends_with(MEDIA_SUFFIX) || path == MEDIA_PATH
 }
 
+/// What stands behind the question mark.
+pub(crate) fn query(target: &str) -> &str {
+    split_target(target).1
+}
+
 /// Finds the route of a request. `assets` are the paths of the embedded files.
 pub(crate) fn route(
     method: &str,

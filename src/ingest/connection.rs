@@ -222,7 +222,9 @@ impl Connection {
         let (peer, seconds) = (self.peer, self.started.elapsed().as_secs_f64());
         match end {
             // Health checks and port scanners come and go; those who published have been logged.
-            End::Closed | End::Lost(_) => log::debug!("RTMP connection from {peer} ended: {end}"),
+            End::Closed | End::Lost(_) | End::Denied(_) => {
+                log::debug!("RTMP connection from {peer} ended: {end}");
+            }
             End::TooLate(_) if !session.has_input() => log::info!("RTMP connection from {peer} sent nothing"),
             _ => log::warn!("RTMP connection from {peer} refused after {seconds:.1} s: {end}"),
         }

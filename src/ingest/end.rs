@@ -2,6 +2,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::access::Denial;
 use crate::admission::Refusal;
 use crate::proxy::PrefaceError;
 use crate::rtmp::session::SessionError;
@@ -15,6 +16,8 @@ pub(super) enum End {
     TooLate(&'static str),
     Idle(Duration),
     Refused(String),
+    /// It may not publish what it wants to, which has been logged.
+    Denied(Denial),
     Replaced,
     /// It held so many bytes in unfinished messages.
     OutOfMemory(usize),
@@ -42,6 +45,7 @@ impl fmt::Display for End {
             Self::TooLate(what) => write!(f, "{what} in time"),
             Self::Idle(time) => write!(f, "nothing received for {} s", time.as_secs()),
             Self::Refused(why) => f.write_str(why),
+            Self::Denied(denial) => denial.fmt(f),
             Self::Replaced => f.write_str("another publisher took over"),
             Self::OutOfMemory(bytes) => {
                 write!(f, "unfinished messages of {bytes} bytes when all connections together held too much")

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::end::End;
+use crate::access::Attempt;
 use crate::config::Takeover;
 use crate::media::{Packet, StreamName, StreamNameError};
 use crate::peer::Peer;
@@ -61,10 +62,14 @@ impl Feed {
             session.reject("NetStream.Publish.Denied", "This connection begins and ends streams too often.");
             return Err(End::Refused("begins and ends streams too often".into()));
         }
-        match StreamName::new(&request.app, &request.name) {
-            Ok(name) => self.try_publish(name, request.client, session, None),
-            Err(error) => Err(refuse_name(error, session)),
+        let PublishRequest { app, name, client } = request;
+        let stream = StreamName::new(&app, &name).map_err(|error| refuse_name(error, session))?;
+        let attempt = Attempt::to_publish(stream.clone(), self.peer, &client, &app, &name);
+        if let Err(denial) = self.shared.access.may_publish(&attempt) {
+            session.reject("NetStream.Publish.Denied", &denial.to_string());
+            return Err(End::Denied(denial));
         }
+        self.try_publish(stream, client, session, None)
     }
 
     /// Gives the stream its next packet.

@@ -1,0 +1,32 @@
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Denial;
+
+/// From where something is allowed; by default from everywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Networks {
+    /// If there is any, all others are excluded.
+    pub allow: Vec<IpNet>,
+    /// Excluded even where it is allowed.
+    pub deny: Vec<IpNet>,
+}
+
+impl Networks {
+    /// Whether an address is allowed.
+    pub fn permit(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+        (self.allow.is_empty() || is_in(&self.allow)) && !is_in(&self.deny)
+    }
+
+    pub(super) fn is_everywhere(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), Denial> {
+        if self.permit(address) { Ok(()) } else { Err(Denial::Network) }
+    }
+}
