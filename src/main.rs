@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lexopt::Arg::{Long, Short, Value};
+use rtmpd::access::PlaySecret;
 use rtmpd::config::SETTINGS;
-use rtmpd::{Config, Server};
+use rtmpd::{Config, Server, StreamName};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -15,6 +16,12 @@ use signal_hook::iterator::Signals;
 const SHUTDOWN: Duration = Duration::from_millis(4_500);
 
 const USAGE_ERROR: u8 = 2;
+
+/// How long a signed link may be used, unless `--expires-in` says so, in seconds.
+const LINK_LIFETIME: u64 = 3600;
+
+/// The same at the most: ten years.
+const MAX_LINK_LIFETIME: u64 = 10 * 365 * 24 * 3600;
 
 /// What the command line asks for.
 enum Request {
@@ -69,26 +76,57 @@ type Failure = Box<dyn std::error::Error>;
 
 fn parse(mut arguments: lexopt::Parser) -> Result<Request, Failure> {
     let mut config = Config::default();
+    let (mut sign, mut lifetime) = (None, None);
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(Request::Print(help())),
             Long("version") | Short('V') => {
                 return Ok(Request::Print(concat!("rtmpd ", env!("CARGO_PKG_VERSION"), "\n").into()));
             }
+            Long("sign") => sign = Some(text(&mut arguments, "sign")?),
+            Long("expires-in") => lifetime = Some(link_lifetime(&text(&mut arguments, "expires-in")?)?),
             Long(name) => {
                 let name = name.to_owned();
                 // An unknown option is named as such before its value is missed.
                 if !SETTINGS.iter().any(|setting| setting.name == name) {
                     config.set(&name, "")?;
                 }
-                let value = arguments.value()?.into_string().map_err(|_| format!("--{name} takes UTF-8"))?;
+                let value = text(&mut arguments, &name)?;
                 config.set(&name, &value)?;
             }
             Short(letter) => return Err(format!("unknown option -{letter}; see rtmpd --help").into()),
             Value(value) => return Err(format!("unexpected {value:?}; see rtmpd --help").into()),
         }
     }
-    Ok(Request::Run(Box::new(config)))
+    match (sign, lifetime) {
+        (Some(path), lifetime) => {
+            Ok(Request::Print(signed(&path, lifetime.unwrap_or(LINK_LIFETIME), &config)?))
+        }
+        (None, Some(_)) => Err("--expires-in belongs to --sign; see rtmpd --help".into()),
+        (None, None) => Ok(Request::Run(Box::new(config))),
+    }
+}
+
+/// The value of an option.
+fn text(arguments: &mut lexopt::Parser, name: &str) -> Result<String, Failure> {
+    Ok(arguments.value()?.into_string().map_err(|_| format!("--{name} takes UTF-8"))?)
+}
+
+fn link_lifetime(value: &str) -> Result<u64, String> {
+    let seconds = value.parse().ok().filter(|seconds| (1..=MAX_LINK_LIFETIME).contains(seconds));
+    seconds.ok_or_else(|| {
+        format!("--expires-in takes a number of seconds from 1 to {MAX_LINK_LIFETIME}, not {value:?}")
+    })
+}
+
+/// The signed path of a stream, which may be given as the path at which it plays, too.
+fn signed(path: &str, lifetime: u64, config: &Config) -> Result<String, Failure> {
+    let file = config.access.play_secret_file.as_ref().ok_or("--sign needs --play-secret-file FILE")?;
+    let secret = PlaySecret::read(file)?;
+    let stream = StreamName::new(path.strip_suffix(".flv").unwrap_or(path), "")
+        .map_err(|error| format!("--sign takes the path of a stream: {error}"))?;
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + lifetime;
+    Ok(secret.signed_path(&stream, expires) + "\n")
 }
 
 fn help() -> String {
@@ -104,7 +142,9 @@ fn help() -> String {
         let _infallible = write!(help, "  --{} {}\n        {}\n", setting.name, setting.value, setting.help);
     }
     help.push_str(
-        "  -h, --help\n        show this\n  -V, --version\n        show the version\n\n\
+        "  --sign PATH\n        print the path at which the stream PATH plays, signed with the secret of --play-secret-file, and end\n  \
+           --expires-in SECONDS\n        how long that link may be used [default: 3600]\n  \
+           -h, --help\n        show this\n  -V, --version\n        show the version\n\n\
          Environment:\n  RUST_LOG\n        what to log: error, warn, info, debug, trace, or MODULE=LEVEL,... [default: info]\n",
     );
     help

@@ -6,10 +6,10 @@ mod support;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rtmpd::Server;
-use rtmpd::access::Denied;
+use rtmpd::access::{Denied, PlaySecret};
+use rtmpd::{Server, StreamName};
 use support::deadline::{poll, seconds, wait_until};
 use support::ffmpeg::{Publisher, Reader};
 use support::http::{self, Reply};
@@ -22,6 +22,7 @@ use support::sockets;
 
 const RIGHT: &str = "right-key-4711";
 const WRONG: &str = "wrong-key-0815";
+const SECRET: &[u8] = b"not to be told to anybody";
 const DENIED: &str = "NetStream.Publish.Denied";
 
 #[test]
@@ -115,6 +116,12 @@ fn bad_keys_and_files_end_the_start_and_are_not_shown() {
         (&["--play-secret-file", ""], 2, &["--play-secret-file"]),
         (&["--publish-allow", "nonsense"], 2, &["--publish-allow", "10.0.0.0/8"]),
         (&["--play-deny", "192.0.2.0/33"], 2, &["--play-deny"]),
+        (&["--sign", "live/cam1"], 2, &["--sign", "--play-secret-file"]),
+        (&["--sign", "live/cam1", "--play-secret-file", short.path()], 2, &[short.path(), "16 bytes"]),
+        (&["--sign", "../x", "--play-secret-file", short.path()], 2, &[]),
+        (&["--sign", "x", "--expires-in", "0"], 2, &["--expires-in", "from 1 to 315360000"]),
+        (&["--sign", "x", "--expires-in", "315360001"], 2, &["--expires-in"]),
+        (&["--expires-in", "60"], 2, &["--expires-in", "--sign"]),
     ] {
         let any_port = ["--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut process = Process::start(Rtmpd::command().args(any_port).args(flags));
@@ -156,6 +163,60 @@ fn networks_are_allowed_and_denied() {
     // Pages are for everybody.
     let page = "GET /resource/httpflv HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n";
     assert_eq!(http::send(rtmpd.http(), page).status, 200);
+}
+
+#[test]
+fn streams_play_by_signed_links_alone() {
+    let secret = Secret::new("signed", SECRET);
+    let mut rtmpd = Rtmpd::start_with(&["--play-secret-file", secret.path()]);
+    let publisher = Publisher::start_looped(&media::long(), &rtmpd.publish_url("/live/cam1"));
+    let link = secret.sign(&["/live/cam1.flv", "--expires-in", "60"]);
+    assert_eq!(link.split_once('?').unwrap().0, "/live/cam1.flv");
+    http::play(rtmpd.http(), &link).find_tag("a keyframe", |tag| tag.is_keyframe());
+
+    let query = link.split_once('?').unwrap().1;
+    let by_query = format!("/service/httpflv?app=live&stream=cam1&{query}");
+    http::play(rtmpd.http(), &by_query).find_tag("a keyframe", |tag| tag.is_keyframe());
+    let (signer, cam1) = (PlaySecret::new(SECRET).unwrap(), StreamName::new("live", "cam1").unwrap());
+    let expired = signer.signed_path(&cam1, now() - 1);
+    let other = format!("/live/cam2.flv?{query}");
+    for method in ["GET", "HEAD"] {
+        let ask = |path: &str| http::request(rtmpd.http(), method, path);
+        assert_eq!(ask(&link).status, 200);
+        for (path, why) in [
+            ("/live/cam1.flv", "signature is missing"),
+            ("/service/httpflv?app=live&stream=cam1", "signature is missing"),
+            (&other, "signature is wrong"),
+            (&link.replace("expires=", "expires=9"), "signature is wrong"),
+            (&expired, "expired"),
+        ] {
+            let reply = ask(path);
+            assert_eq!(reply.status, 403, "{method} {path}");
+            assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "{method} {path}");
+            let text = reply.text();
+            assert!(text.contains(why) || method == "HEAD", "{method} {path}: {text}");
+        }
+    }
+    assert_eq!(http::request(rtmpd.http(), "OPTIONS", "/live/cam1.flv").status, 204);
+    let nobody = secret.sign(&["live/nobody"]);
+    assert_eq!(http::get(rtmpd.http(), &format!("{nobody}&wait=0")).status, 404);
+    publisher.stop();
+    rtmpd.assert_sound();
+}
+
+#[test]
+fn a_signed_link_to_the_default_stream_plays_in_ffmpeg() {
+    let secret = Secret::new("default", &[SECRET, b"\n"].concat());
+    let rtmpd = Rtmpd::start_with(&["--play-secret-file", secret.path(), "--cors", "off"]);
+    let source = media::plain();
+    let reader = Reader::start(&rtmpd.play_url(&secret.sign(&[""])));
+    rtmpd.wait_for_http_clients(1);
+    Publisher::start(&source, &rtmpd.publish_url("")).finish();
+    let run = source.run_of_packets(&reader.finish());
+    run.assert_from_start();
+    run.assert_to_end();
+    let refused = http::get(rtmpd.http(), "/service/httpflv");
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, None));
 }
 
 #[test]
@@ -217,10 +278,23 @@ impl Secret {
     fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
+
+    /// What `rtmpd --sign` prints.
+    #[track_caller]
+    fn sign(&self, arguments: &[&str]) -> String {
+        let flags = ["--play-secret-file", self.path(), "--sign"];
+        let mut process = Process::start(Rtmpd::command().args(flags).args(arguments));
+        assert!(process.exit_within(seconds(10)).success(), "{}", process.stderr().tail());
+        process.stdout().all().concat()
+    }
 }
 
 impl Drop for Secret {
     fn drop(&mut self) {
         let _may_be_gone = fs::remove_file(&self.0);
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }

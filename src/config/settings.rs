@@ -150,7 +150,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "play-secret-file",
         value: "FILE",
-        help: "a file with a secret of 16 bytes or more: streams play by links signed with it alone [default: none]",
+        help: "a file with a secret of 16 bytes or more: streams play by links signed with it alone (see --sign) [default: none]",
         apply: |config, text| file(text).map(|file| config.access.play_secret_file = Some(file)),
     },
     Setting {
