@@ -7,6 +7,7 @@
 //   playing       the picture moves (or the viewer paused it)
 //   ended         the publisher stopped: ask until it comes back
 //   reconnecting  the connection broke: ask again
+//   refused       the viewer may not play it, for a reason that the server names: ask seldom
 //   full          the server has no room: ask less often
 //   unsupported   this browser cannot play it
 
@@ -18,6 +19,7 @@ const MESSAGES = {
   ended: 'Stream ended, waiting for it to come back…',
   reconnecting: 'Connection lost, reconnecting…',
   full: 'The server is full, trying again…',
+  refused: 'The server refuses to play this stream.',
 };
 
 /** First and longest pause before the next attempt, in ms. It doubles from one to the other. */
@@ -26,6 +28,7 @@ const PAUSES = {
   ended: [500, 2000],
   reconnecting: [500, 8000],
   full: [3000, 30000],
+  refused: [10000, 60000],
   unsupported: [5000, 5000],
 };
 
@@ -110,7 +113,9 @@ class LiveLoader {
     const response = await fetch(source, { cache: 'no-store', signal: this.#controller.signal });
     if (!response.ok) {
       const retryAfter = Number(response.headers.get('Retry-After')) || 0;
-      return ['HttpStatusCodeInvalid', { code: response.status, msg: response.statusText, retryAfter }];
+      const isText = response.headers.get('Content-Type')?.startsWith('text/plain');
+      const msg = isText ? (await response.text()).trim() : '';
+      return ['HttpStatusCodeInvalid', { code: response.status, msg, retryAfter }];
     }
     answered = performance.now();
     const reader = response.body.getReader();
@@ -209,6 +214,8 @@ function onError(type, detail, info) {
     retry('reconnecting', { playOut: true });
   } else if (info.code === 404) {
     retry(failure === 'ended' ? 'ended' : 'waiting');
+  } else if (info.code === 403) {
+    retry('refused', { text: info.msg || undefined }); // the server's own words, if not a proxy's
   } else if (info.code === 503 || info.code === 429) {
     retry('full', { atLeast: info.retryAfter * 1000 });
   } else {

@@ -19,6 +19,7 @@ use support::proxy::v1;
 use support::rtmp::RtmpClient;
 use support::rtmpd::Rtmpd;
 use support::sockets;
+use support::webdriver::Browser;
 
 const RIGHT: &str = "right-key-4711";
 const WRONG: &str = "wrong-key-0815";
@@ -220,6 +221,29 @@ fn a_signed_link_to_the_default_stream_plays_in_ffmpeg() {
 }
 
 #[test]
+fn the_page_plays_signed_links_and_says_what_is_wrong_with_others() {
+    let secret = Secret::new("page", SECRET);
+    let mut rtmpd = Rtmpd::start_with(&["--play-secret-file", secret.path()]);
+    let _publisher = Publisher::start_looped(&media::long(), &rtmpd.publish_url("/live/cam1"));
+    let link = secret.sign(&["live/cam1"]);
+    let query = link.split_once('?').unwrap().1;
+    let browser = Browser::start();
+    let open = |query: &str| {
+        browser.open(&rtmpd.play_url(&format!("/resource/httpflv?app=live&stream=cam1&{query}")));
+        browser.wait_for("the page to be ready", seconds(20), STATE, |state| state == "idle");
+        browser.click("#play");
+    };
+    open("");
+    browser.wait_for("the page to be refused", seconds(20), STATE, |state| state == "refused");
+    let said = browser.run("return document.querySelector('#message').textContent;");
+    assert!(said.as_str().unwrap().contains("signature is missing"), "{said}");
+    open(query);
+    browser.wait_for("the page to play", seconds(20), STATE, |state| state == "playing");
+    browser.wait_for("two seconds of the stream", seconds(30), TIME, |time| time.as_f64() > Some(2.0));
+    rtmpd.assert_sound();
+}
+
+#[test]
 fn an_embedding_program_decides_and_its_reason_is_told() {
     let localhost = (Ipv4Addr::LOCALHOST, 0);
     let server = Server::builder()
@@ -298,3 +322,6 @@ impl Drop for Secret {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
+
+const STATE: &str = "return window.rtmpdPlayer?.state;";
+const TIME: &str = "return document.querySelector('video').currentTime;";
