@@ -14,6 +14,7 @@ use support::deadline::{poll, seconds, wait_until};
 use support::ffmpeg::{Publisher, Reader};
 use support::http::{self, Reply};
 use support::media;
+use support::page::{self, STATE};
 use support::process::Process;
 use support::proxy::v1;
 use support::rtmp::RtmpClient;
@@ -323,5 +324,4 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-const STATE: &str = "return window.rtmpdPlayer?.state;";
 const TIME: &str = "return document.querySelector('video').currentTime;";

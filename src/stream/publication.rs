@@ -201,6 +201,7 @@ impl Publication {
     }
 
     fn frame(&mut self, packet: Packet, track: u8, opening: Opening, now: Instant) {
+        self.tracks.note_frame();
         let video = packet.kind == PacketKind::Video;
         let keyframe = opening != Opening::Other;
         let begins = keyframe || self.tracks.decided().is_some_and(|tracks| !tracks.video);

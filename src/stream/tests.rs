@@ -117,7 +117,7 @@ impl Encoder {
     }
 
     fn live(&self) -> Arc<LiveStream> {
-        self.registry.joinable(&name()).expect("the stream is ready")
+        Arc::clone(self.publication.live())
     }
 
     fn peek(&self, cursor: &mut Cursor) -> Vec<Arc<Burst>> {

@@ -1,7 +1,8 @@
 //! ffmpeg as a publisher in real time, and as a reader.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::compare::Packets;
@@ -28,9 +29,21 @@ impl Publisher {
     }
 
     fn start_with(input_flags: &[&str], source: &Source, url: &str) -> Self {
-        let mut command = ffmpeg();
-        command.args(input_flags).arg("-re").arg("-i").arg(&source.path);
-        command.args(["-c", "copy", "-f", "flv", url]);
+        Self::start_file(Program::Debians, input_flags, &source.path, &[], url)
+    }
+
+    /// Publishes a file in real time, with these flags before its name and before the URL.
+    #[track_caller]
+    pub fn start_file(
+        program: Program,
+        input_flags: &[&str],
+        file: &Path,
+        output_flags: &[&str],
+        url: &str,
+    ) -> Self {
+        let mut command = program.command();
+        command.args(input_flags).arg("-re").arg("-i").arg(file);
+        command.args(["-c", "copy"]).args(output_flags).args(["-f", "flv", url]);
         Self { process: Process::start(&mut command) }
     }
 
@@ -86,8 +99,14 @@ pub struct Reader {
 impl Reader {
     #[track_caller]
     pub fn start(url: &str) -> Self {
-        let mut command = ffmpeg();
-        command.args(["-i", url, "-c", "copy", "-f", "framemd5", "-"]);
+        Self::start_by(Program::Debians, url, &[])
+    }
+
+    /// Reads with another ffmpeg, or only some tracks: by flags such as `-map 0:1`.
+    #[track_caller]
+    pub fn start_by(program: Program, url: &str, flags: &[&str]) -> Self {
+        let mut command = program.command();
+        command.args(["-i", url]).args(flags).args(["-c", "copy", "-f", "framemd5", "-"]);
         Self { process: Process::start(&mut command) }
     }
 
@@ -95,7 +114,8 @@ impl Reader {
     #[track_caller]
     pub fn finish(mut self) -> Packets {
         let status = self.process.exit_within(PUBLISH_LIMIT);
-        let complaints = self.process.stderr().all();
+        let mut complaints = self.process.stderr().all();
+        complaints.retain(|line| !line.ends_with(END_OF_RESPONSE));
         assert!(status.success() && complaints.is_empty(), "the reader ended with {status}: {complaints:?}");
         Packets::from_framemd5(&self.process.stdout().all())
     }
@@ -113,7 +133,7 @@ pub struct Decoder {
 impl Decoder {
     #[track_caller]
     pub fn start(url: &str) -> Self {
-        let mut command = ffmpeg();
+        let mut command = Program::Debians.command();
         // FLV's own milliseconds: in frames a second, two times that a live source has moved a little may be one.
         // A muxer that takes two frames of one time, too, which a live encoder makes when it lacks CPU; but no going back.
         let muxer = ["-y", "-f", "framecrc", "/dev/null"];
@@ -140,11 +160,38 @@ pub fn packets_of(path: &Path) -> Packets {
     Reader::start(path.to_str().expect("a path in UTF-8")).finish()
 }
 
-fn ffmpeg() -> Command {
-    let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-v", "error"]);
-    command
+/// Which ffmpeg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// The installed one.
+    Debians,
+    /// One that has Enhanced RTMP: see `tests/current-ffmpeg`.
+    Current,
 }
+
+impl Program {
+    pub fn command(self) -> Command {
+        let mut command = match self {
+            Self::Debians => Command::new("ffmpeg"),
+            Self::Current => Command::new(current()),
+        };
+        command.args(["-nostdin", "-v", "error"]);
+        command
+    }
+}
+
+fn current() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/current-ffmpeg");
+        let output = Command::new(script).output().expect("tests/current-ffmpeg");
+        assert!(output.status.success(), "no current ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    })
+}
+
+/// What ffmpeg 9 says of every FLV over HTTP without a length, from any server, when it has had the last chunk.
+const END_OF_RESPONSE: &str = "Error during demuxing: Input/output error";
 
 /// Longer than any source plays.
 const PUBLISH_LIMIT: Duration = seconds(60);

@@ -4,11 +4,10 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::compare::{Packets, Run};
-use super::ffmpeg;
+use super::ffmpeg::{self, Program};
 use super::flv::{FlvReader, Kind, Tag};
 
 /// A short FLV file and what is in it.
@@ -27,6 +26,11 @@ pub fn plain() -> Source {
 /// H.264 main with B-frames, a keyframe every two seconds, and AAC.
 pub fn b_frames() -> Source {
     make("b-frames", &[PICTURE, SOUND, MAIN, AAC])
+}
+
+/// As a screen is sent that stands still most of the time: frames 40 ms to two seconds apart.
+pub fn variable_rate() -> Source {
+    make("variable-rate", &[PICTURE, SOUND, VARIABLE, BASELINE, AAC])
 }
 
 pub fn with_mp3() -> Source {
@@ -54,6 +58,37 @@ pub fn long() -> Source {
 /// About 12 Mbit/s for 20 seconds: fills the buffers of a connection that nobody reads.
 pub fn fat() -> Source {
     make("fat", &[FAT_PICTURE, FAT_SOUND, FAT, AAC])
+}
+
+/// A file of a current ffmpeg's whose codecs need Enhanced RTMP.
+pub fn enhanced(codecs: Enhanced) -> PathBuf {
+    let (name, parts): (_, &[&str]) = match codecs {
+        Enhanced::HevcAac => ("hevc-aac", &[PICTURE, SOUND, HEVC, AAC]),
+        Enhanced::Av1Opus => ("av1-opus", &[PICTURE, SOUND, AV1, OPUS]),
+        Enhanced::LongAv1Opus => ("long-av1-opus", &[LONG_PICTURE, LONG_SOUND, AV1, OPUS]),
+        Enhanced::TwoTracks => {
+            ("two-tracks", &[PICTURE, OTHER_PICTURE, SOUND, OTHER_SOUND, ALL_FOUR, BASELINE, AAC])
+        }
+        Enhanced::LongTwoTracks => {
+            let inputs = [LONG_PICTURE, LONG_OTHER_PICTURE, LONG_SOUND, LONG_OTHER_SOUND];
+            return file(
+                Program::Current,
+                "long-two-tracks",
+                &[&inputs[..], &[ALL_FOUR, BASELINE, AAC]].concat(),
+            );
+        }
+    };
+    file(Program::Current, name, parts)
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Enhanced {
+    HevcAac,
+    Av1Opus,
+    LongAv1Opus,
+    /// Two of video, two of audio.
+    TwoTracks,
+    LongTwoTracks,
 }
 
 impl Source {
@@ -86,7 +121,7 @@ impl Source {
 }
 
 fn make(name: &str, parts: &[&str]) -> Source {
-    let path = file(name, parts);
+    let path = file(Program::Debians, name, parts);
     let mut reader = FlvReader::open(BufReader::new(File::open(&path).unwrap()));
     let tags = reader.rest();
     let frames = tags.iter().filter(|tag| tag.kind == Kind::Video && tag.is_frame());
@@ -96,7 +131,7 @@ fn make(name: &str, parts: &[&str]) -> Source {
 
 /// The file, made if it is not there. Test binaries and threads may do this at the same time: a file gets its
 /// name when it is whole.
-fn file(name: &str, parts: &[&str]) -> PathBuf {
+fn file(program: Program, name: &str, parts: &[&str]) -> PathBuf {
     static ATTEMPT: AtomicU32 = AtomicU32::new(0);
     let recipe = parts.join(" ");
     let mut hasher = DefaultHasher::new();
@@ -108,8 +143,9 @@ fn file(name: &str, parts: &[&str]) -> PathBuf {
     }
     let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
     let unfinished = folder.join(format!("unfinished-{name}-{}-{attempt}.flv", std::process::id()));
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-y"])
+    let output = program
+        .command()
+        .arg("-y")
         .args(recipe.split_whitespace())
         .arg(&unfinished)
         .output()
@@ -128,6 +164,18 @@ const BASELINE: &str =
 const MAIN: &str = "-c:v libx264 -profile:v main -preset veryfast -pix_fmt yuv420p \
     -bf 2 -b_strategy 0 -g 50 -sc_threshold 0 -b:v 400k";
 const AAC: &str = "-c:a aac -ac 2 -b:a 96k";
+const VARIABLE: &str = "-vf select='lt(mod(t,3),1)' -fps_mode vfr";
+// Keyframes a second apart, as in BASELINE.
+const HEVC: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params \
+    log-level=error:info=0:keyint=25:min-keyint=25:scenecut=0:bframes=2:b-adapt=0";
+// Without order hints: mpegts.js 1.8 skips over ones that keyframes do not have, and fails at what it then takes for a size.
+const AV1: &str = "-c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p -g 25 -b:v 300k \
+    -aom-params enable-order-hint=0";
+const OPUS: &str = "-c:a libopus -ac 2 -b:a 64k";
+const OTHER_SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(800+40*t)*t):s=44100:d=6";
+const ALL_FOUR: &str = "-map 0 -map 1 -map 2 -map 3";
+const LONG_OTHER_PICTURE: &str = "-f lavfi -i smptebars=size=480x270:rate=25:duration=30";
+const LONG_OTHER_SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(800+40*t)*t):s=44100:d=30";
 const MP3: &str = "-c:a libmp3lame -ac 2 -b:a 96k";
 
 const LONG_PICTURE: &str = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=30";

@@ -16,6 +16,7 @@ pub mod http;
 pub mod line;
 pub mod media;
 pub mod numbered;
+pub mod page;
 pub mod process;
 pub mod proxy;
 pub mod recordings;

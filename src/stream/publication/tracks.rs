@@ -16,6 +16,8 @@ const MIN_RESTART: Duration = Duration::from_secs(1);
 pub(super) struct TrackList {
     known: Vec<TrackCodec>,
     first_packet: Option<Instant>,
+    /// Whether there has been a coded frame. Encoders send the headers of all tracks before.
+    has_frames: bool,
     /// What the metadata announces.
     announced: Option<Tracks>,
     /// What viewers have been told.
@@ -39,6 +41,10 @@ pub(super) enum Seen {
 impl TrackList {
     pub(super) fn note_packet(&mut self, now: Instant) {
         self.first_packet.get_or_insert(now);
+    }
+
+    pub(super) fn note_frame(&mut self) {
+        self.has_frames = true;
     }
 
     pub(super) fn announce(&mut self, tracks: Option<Tracks>) {
@@ -82,14 +88,14 @@ impl TrackList {
         self.first_packet = Some(now);
     }
 
-    /// Decides on the tracks once those that are announced have come, or have been waited for.
+    /// Decides on the tracks once those that are announced have come, and a frame, or have been waited for.
     pub(super) fn decide(&mut self, now: Instant) -> Option<Tracks> {
         if self.decided.is_some() || self.known.is_empty() {
             return None;
         }
         let seen = self.seen();
         let Tracks { audio, video } = self.announced.unwrap_or(Tracks { audio: true, video: true });
-        let complete = seen.audio >= audio && seen.video >= video;
+        let complete = self.has_frames && seen.audio >= audio && seen.video >= video;
         let waited = self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= TRACK_WAIT);
         self.decided = (complete || waited).then_some(seen);
         self.decided

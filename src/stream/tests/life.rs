@@ -8,6 +8,8 @@ fn a_stream_is_joinable_when_its_announced_tracks_have_come() {
     both.send(Video, VIDEO_HEADER);
     assert!(!ready(&both));
     both.send(Audio, AUDIO_HEADER);
+    assert!(!ready(&both), "other tracks may have headers, too");
+    both.audio();
     assert!(ready(&both));
 
     let mut video_only = Encoder::new(settings());
