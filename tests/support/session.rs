@@ -168,6 +168,19 @@ pub fn drive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Driven {
 }
 
 impl Driven {
+    /// That both have been told the same, however their bytes came. What is answered, and when, may differ: a refused
+    /// player is not listened to any more, and answers add up until they are taken.
+    #[track_caller]
+    pub fn assert_same(&self, other: &Self) {
+        let differs = |driven: &Self| {
+            let plays = driven.events.iter().any(|event| matches!(event, Event::PlayRequested { .. }));
+            plays || driven.end == Some(SessionError::TooManyCommands)
+        };
+        if !differs(self) && !differs(other) {
+            assert_eq!((&self.events, self.end), (&other.events, other.end));
+        }
+    }
+
     /// Takes events and output, neither of which may be more than its bound after so much input.
     #[track_caller]
     fn take_from(&mut self, session: &mut Session, input: usize) {
