@@ -108,3 +108,23 @@ impl Http {
         self.front_threads.join(deadline) && gate_ended
     }
 }
+
+/// Takes a request as the gate and the front do, for the fuzz target: what is let through must be harmless.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_request(received: &[u8]) {
+    let Ok(Some(vetted)) = head::vet(received) else { return };
+    assert!(vetted.head_length <= head::MAX_HEAD.min(received.len()) && vetted.body_length <= head::MAX_BODY);
+    let harmless = |byte: u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    assert!(vetted.rewritten.bytes().all(harmless), "{:?}", vetted.rewritten);
+    let again = head::vet(format!("{}\r\n", vetted.rewritten).as_bytes());
+    assert!(matches!(&again, Ok(Some(again)) if again.rewritten == vetted.rewritten), "{again:?}");
+    let mut words = vetted.rewritten.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    if let Ok(routes::Route::Live { name, .. }) = routes::route(method, target, ["/"].into_iter()) {
+        assert!(
+            name.as_str().len() < crate::media::MAX_STREAM_NAME && !name.as_str().contains(char::is_control)
+        );
+    }
+    let _ = routes::is_media(target);
+}

@@ -66,6 +66,9 @@ mod threads;
 pub use config::Config;
 pub use delivery::ViewerTotals;
 pub use error::Error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use http::fuzz_request;
 pub use media::StreamName;
 pub use room::{Room, Used};
 pub use server::{Server, ServerHandle, ShutdownTimeout};
