@@ -4,12 +4,13 @@ mod limits;
 mod settings;
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 pub use self::limits::Limits;
-pub(crate) use self::limits::{DESCRIPTORS_FOR_EXCHANGES, MAX_ANSWERS, MIN_DESCRIPTORS};
+pub(crate) use self::limits::{DESCRIPTORS_FOR_EXCHANGES, MAX_ANSWERS, MIN_DESCRIPTORS, TLS_MEMORY};
 pub use self::settings::{SETTINGS, Setting};
 use crate::access::Rules;
 
@@ -19,7 +20,14 @@ use crate::access::Rules;
 pub struct Config {
     /// Where RTMP is listened for. `[::]` means both IPv6 and IPv4, or IPv4 alone on machines without IPv6.
     pub rtmp: SocketAddr,
-    /// Where HTTP is listened for; likewise.
+    /// Where RTMP over TLS (RTMPS) is listened for, if anywhere. Needs `tls_cert` and `tls_key`.
+    pub rtmps: Option<SocketAddr>,
+    /// PEM file with the certificate for TLS, and behind it those that lead to the authority's. Read again when it or
+    /// `tls_key` changes.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// Where HTTP is listened for; as for RTMP.
     pub http: SocketAddr,
     /// How many threads share the viewers.
     pub workers: usize,
@@ -75,6 +83,9 @@ impl Default for Config {
         let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         Self {
             rtmp: any(1935),
+            rtmps: None,
+            tls_cert: None,
+            tls_key: None,
             http: any(8090),
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             merge: Duration::ZERO,
@@ -156,6 +167,9 @@ mod tests {
         let mut config = Config::default();
         for (name, value) in [
             ("rtmp", "127.0.0.1:0"),
+            ("rtmps", "127.0.0.1:443"),
+            ("tls-cert", "/etc/cert.pem"),
+            ("tls-key", "key.pem"),
             ("http", ":80"),
             ("wait", "0"),
             ("merge", "350"),
@@ -166,6 +180,8 @@ mod tests {
         }
         assert_eq!(config.rtmp.to_string(), "127.0.0.1:0");
         assert_eq!(config.http.to_string(), "[::]:80");
+        assert_eq!(config.rtmps.map(|address| address.port()), Some(443));
+        assert_eq!((config.tls_cert, config.tls_key), (Some("/etc/cert.pem".into()), Some("key.pem".into())));
         assert_eq!((config.wait, config.merge), (Duration::ZERO, Duration::from_millis(350)));
         assert_eq!((config.takeover, config.cors), (Takeover::Reject, false));
     }
@@ -176,6 +192,9 @@ mod tests {
         for (name, value) in [
             ("rtmp", "nonsense"),
             ("rtmp", ""),
+            ("rtmps", "443"),
+            ("tls-cert", ""),
+            ("tls-key", ""),
             ("http", ":x"),
             ("wait", "61"),
             ("wait", "-1"),

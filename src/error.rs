@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::access::FileError;
+use crate::tls::TlsError;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +13,16 @@ pub enum Error {
     /// An address could not be listened on.
     #[error("cannot listen for {protocol} on {address}: {source}{}", cure(.source, .protocol))]
     Bind {
-        /// `RTMP` or `HTTP`.
+        /// `RTMP`, `RTMPS` or `HTTP`.
         protocol: &'static str,
         /// As configured.
         address: SocketAddr,
         /// What the system says.
         source: io::Error,
     },
+    /// There is no certificate for TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The process may not have as many open files as it needs.
     #[error(
         "only {limit} open files are allowed, and at least {needed} are needed; raise the limit with ulimit -n"

@@ -1,4 +1,4 @@
-//! RTMP connections: a listener, and one thread for each publisher that moves bytes between its socket, its
+//! RTMP connections: a listener (and one for RTMPS), and one thread for each publisher that moves bytes between its socket, its
 //! [`Session`](crate::rtmp::session::Session) and its stream.
 
 mod connection;
@@ -8,13 +8,13 @@ mod transport;
 mod unfinished;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::unfinished::Unfinished;
 use crate::access::Access;
-use crate::admission::{Admission, Permit};
+use crate::admission::Admission;
 use crate::config::{Config, Takeover, Timeouts};
 use crate::listener::{Acceptor, Listener, Stopper};
 use crate::occasional::Occasional;
@@ -22,6 +22,7 @@ use crate::peer::Peer;
 use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
 use crate::threads::{Pool, Threads};
+use crate::tls::Certificate;
 
 /// How long a read waits, so that what is due by time is done while nothing comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,7 +31,7 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Ingest {
     connections: Arc<Admission>,
-    stopper: Stopper,
+    stoppers: Vec<Stopper>,
     threads: Threads,
 }
 
@@ -49,15 +50,16 @@ struct Shared {
 }
 
 impl Ingest {
-    /// Starts accepting publishers.
+    /// Starts accepting publishers; those of `rtmps` over TLS.
     pub(crate) fn start(
-        listener: Listener,
+        rtmp: Listener,
+        rtmps: Option<(Listener, Arc<Certificate>)>,
         registry: Arc<Registry>,
         config: &Config,
         access: Arc<Access>,
         http_port: u16,
     ) -> io::Result<Self> {
-        let mut acceptor = Acceptor::new(listener)?;
+        let acceptor = Acceptor::new(rtmp)?;
         let stopper = acceptor.stopper();
         let limits = &config.limits;
         let shared = Arc::new(Shared {
@@ -67,17 +69,31 @@ impl Ingest {
             timeouts: config.timeouts.clone(),
             proxies: TrustedProxies::new(&config.trusted_proxies),
             unfinished: Unfinished::new(limits.unfinished_bytes),
-            stopper: stopper.clone(),
+            stopper,
             http_port,
         });
         let admission = Admission::new("RTMP", limits.rtmp_connections, limits.rtmp_connections_per_address);
-        let counted = Arc::clone(&admission);
-        let threads = Threads::new();
-        let mut connections = Pool::new("rtmp", threads.share());
-        threads.spawn_persistent("rtmp-accept", move || {
-            accept(&mut acceptor, &shared, &admission, &mut connections);
-        })?;
-        Ok(Self { connections: counted, stopper, threads })
+        let mut ingest = Self { connections: admission, stoppers: Vec::new(), threads: Threads::new() };
+        ingest.accept_from("rtmp", acceptor, &shared, None)?;
+        if let Some((listener, certificate)) = rtmps {
+            ingest.accept_from("rtmps", Acceptor::new(listener)?, &shared, Some(certificate))?;
+        }
+        Ok(ingest)
+    }
+
+    fn accept_from(
+        &mut self,
+        name: &'static str,
+        mut acceptor: Acceptor,
+        shared: &Arc<Shared>,
+        certificate: Option<Arc<Certificate>>,
+    ) -> io::Result<()> {
+        self.stoppers.push(acceptor.stopper());
+        let (shared, admission) = (Arc::clone(shared), Arc::clone(&self.connections));
+        let mut threads = Pool::new(name, self.threads.share());
+        self.threads.spawn_persistent(format!("{name}-accept"), move || {
+            accept(&mut acceptor, &shared, &admission, &mut threads, certificate.as_ref());
+        })
     }
 
     /// How many connections there are.
@@ -87,7 +103,7 @@ impl Ingest {
 
     /// Tells every publisher, and lets no new one in.
     pub(crate) fn stop(&self) {
-        self.stopper.stop();
+        self.stoppers.iter().for_each(Stopper::stop);
     }
 
     /// Waits for all threads; returns whether they ended by `deadline`.
@@ -96,31 +112,31 @@ impl Ingest {
     }
 }
 
-fn accept(acceptor: &mut Acceptor, shared: &Arc<Shared>, admission: &Arc<Admission>, threads: &mut Pool) {
+fn accept(
+    acceptor: &mut Acceptor,
+    shared: &Arc<Shared>,
+    admission: &Arc<Admission>,
+    threads: &mut Pool,
+    certificate: Option<&Arc<Certificate>>,
+) {
     let mut refusals = Occasional::default();
     while let Some((socket, peer)) = acceptor.accept() {
         match admission.admit(peer.ip(), shared.proxies.trusts(peer.ip())) {
-            Ok(permit) => begin(socket, peer, permit, shared, threads, &mut refusals),
+            Ok(permit) => {
+                let (shared, certificate) = (Arc::clone(shared), certificate.cloned());
+                let body = move || {
+                    connection::serve(socket, Peer::direct(peer), permit, shared, certificate.as_deref());
+                };
+                if let Err(error) = threads.run(body) {
+                    refusals.say(|more| {
+                        log::error!("RTMP connection from {peer} refused: no thread for it: {error}{more}");
+                    });
+                }
+            }
             Err(refusal) => {
                 refusals.say(|more| log::warn!("RTMP connection from {peer} refused: {refusal}{more}"));
                 let _already_gone = socket.shutdown(Shutdown::Both);
             }
         }
-    }
-}
-
-fn begin(
-    socket: TcpStream,
-    peer: SocketAddr,
-    permit: Permit,
-    shared: &Arc<Shared>,
-    threads: &mut Pool,
-    refusals: &mut Occasional,
-) {
-    let shared = Arc::clone(shared);
-    let body = move || connection::serve(socket, Peer::direct(peer), permit, shared);
-    if let Err(error) = threads.run(body) {
-        refusals
-            .say(|more| log::error!("RTMP connection from {peer} refused: no thread for it: {error}{more}"));
     }
 }

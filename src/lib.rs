@@ -62,6 +62,7 @@ pub mod rtmp;
 mod server;
 mod stream;
 mod threads;
+mod tls;
 
 pub use config::Config;
 pub use delivery::ViewerTotals;
@@ -73,3 +74,4 @@ pub use media::StreamName;
 pub use room::{Room, Used};
 pub use server::{Server, ServerHandle, ShutdownTimeout};
 pub use stream::{EndReason, StreamStatus, Subscription, Tag, Timeout};
+pub use tls::TlsError;

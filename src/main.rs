@@ -160,6 +160,9 @@ fn run(config: Config) -> Result<(), Failure> {
     let server = Server::builder().config(config).start()?;
     let mut stdout = io::stdout();
     writeln!(stdout, "rtmp://{}\nhttp://{}", server.rtmp_addr(), server.http_addr())?;
+    if let Some(address) = server.rtmps_addr() {
+        writeln!(stdout, "rtmps://{address}")?;
+    }
     stdout.flush()?;
     let first = signals.forever().next();
     log::info!("shutting down on {}", if first == Some(SIGINT) { "SIGINT" } else { "SIGTERM" });

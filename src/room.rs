@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::Limits;
+use crate::config::{Limits, TLS_MEMORY};
 
 /// What is in use of what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub struct Room {
     pub rtmp: Used,
     /// Descriptors of the whole process; those in use are 0 where the system does not tell.
     pub open_files: Used,
-    /// Bytes of memory that the server takes at the most, roughly; see [`Limits::memory`].
+    /// Bytes of memory that the server takes at the most, roughly; see [`Limits::memory`]. TLS is
+    /// counted here.
     pub memory: usize,
 }
 
@@ -27,12 +28,13 @@ pub struct Used {
 }
 
 impl Room {
-    pub(crate) fn new(limits: &Limits, http: usize, rtmp: usize) -> Self {
+    /// `tls` is whether RTMP connections may have that.
+    pub(crate) fn new(limits: &Limits, http: usize, rtmp: usize, tls: bool) -> Self {
         Self {
             http: Used { now: http, limit: limits.http_connections },
             rtmp: Used { now: rtmp, limit: limits.rtmp_connections },
             open_files: Used { now: open_files(), limit: open_files_limit() },
-            memory: limits.memory(),
+            memory: limits.memory() + if tls { limits.rtmp_connections * TLS_MEMORY } else { 0 },
         }
     }
 

@@ -1,6 +1,7 @@
 //! The whole server: started, looked at, and shut down.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::media::StreamName;
 use crate::room::{self, Room};
 use crate::stream::registry::Registry;
 use crate::stream::{StreamSettings, StreamStatus, Subscription};
+use crate::tls::Certificate;
 
 /// How much of a shutdown's time viewers have for their last bytes; the rest is for the threads to end.
 const VIEWERS_SHARE: f64 = 0.8;
@@ -31,6 +33,7 @@ pub struct Server {
 #[derive(Debug)]
 pub struct ServerHandle {
     rtmp: SocketAddr,
+    rtmps: Option<SocketAddr>,
     http: SocketAddr,
     registry: Arc<Registry>,
     limits: Limits,
@@ -59,6 +62,21 @@ impl Server {
     #[must_use]
     pub fn rtmp(mut self, address: impl Into<SocketAddr>) -> Self {
         self.config.rtmp = address.into();
+        self
+    }
+
+    /// Where publishers connect over TLS; nowhere by default. Needs [`tls`](Self::tls). Port 0 takes any free one;
+    /// [`ServerHandle::rtmps_addr`] tells which.
+    #[must_use]
+    pub fn rtmps(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.config.rtmps = Some(address.into());
+        self
+    }
+
+    /// The files of the certificate for TLS and of its key: see [`Config::tls_cert`].
+    #[must_use]
+    pub fn tls(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        (self.config.tls_cert, self.config.tls_key) = (Some(cert.into()), Some(key.into()));
         self
     }
 
@@ -124,11 +142,11 @@ impl Server {
         self
     }
 
-    /// Binds both addresses and starts the server's threads.
+    /// Binds the addresses and starts the server's threads.
     ///
     /// # Errors
     /// [`Error::Bind`] if an address cannot be had, [`Error::File`] if a file of keys or with a secret cannot be taken,
-    /// [`Error::Start`] if a thread or the like cannot be had.
+    /// [`Error::Tls`] if the certificate cannot be used, [`Error::Start`] if a thread or the like cannot be had.
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut config = self.config;
         let descriptors = room::open_files_limit();
@@ -139,13 +157,12 @@ impl Server {
             Arc::new(Access::new(std::mem::take(&mut config.access), self.callbacks).map_err(Error::File)?);
         let wanted = config.limits.clone();
         config.limits = config.limits.within(descriptors);
-        let bind = |protocol, address| {
-            let failed = |source| Error::Bind { protocol, address, source };
-            let listener = Listener::bind(address).map_err(failed)?;
-            let bound = listener.address().map_err(failed)?;
-            Ok((listener, bound))
-        };
+        let certificate = |_| Certificate::load(config.tls_cert.as_deref(), config.tls_key.as_deref());
+        let certificate = config.rtmps.map(certificate).transpose()?;
         let (rtmp_listener, rtmp) = bind("RTMP", config.rtmp)?;
+        let rtmps_bound = config.rtmps.map(|address| bind("RTMPS", address)).transpose()?;
+        let rtmps = rtmps_bound.as_ref().map(|(_, address)| *address);
+        let rtmps_listener = rtmps_bound.map(|(listener, _)| listener).zip(certificate);
         let (http_listener, http) = bind("HTTP", config.http)?;
         let registry = Registry::new(stream_settings(&config));
         let patience = Patience { stall: config.timeouts.viewer_stall, skips: config.limits.viewer_skips };
@@ -160,11 +177,17 @@ impl Server {
             Arc::clone(&registry),
             Arc::clone(&delivery),
         )?;
-        let ingest =
-            Ingest::start(rtmp_listener, Arc::clone(&registry), &config, Arc::clone(&access), http.port())
-                .map_err(Error::start("the RTMP listener"))?;
+        let ingest = Ingest::start(
+            rtmp_listener,
+            rtmps_listener,
+            Arc::clone(&registry),
+            &config,
+            Arc::clone(&access),
+            http.port(),
+        )
+        .map_err(Error::start("the RTMP listener"))?;
         let running = Some(Running { ingest, web, delivery });
-        let handle = ServerHandle { rtmp, http, registry, limits: config.limits, running };
+        let handle = ServerHandle { rtmp, rtmps, http, registry, limits: config.limits, running };
         let room = handle.room();
         room.compare_with(&wanted);
         log::info!("{room}");
@@ -177,6 +200,11 @@ impl ServerHandle {
     /// The bound address of RTMP.
     pub fn rtmp_addr(&self) -> SocketAddr {
         self.rtmp
+    }
+
+    /// The bound address of RTMPS, if that is on.
+    pub fn rtmps_addr(&self) -> Option<SocketAddr> {
+        self.rtmps
     }
 
     /// The bound address of HTTP.
@@ -193,7 +221,7 @@ impl ServerHandle {
     pub fn room(&self) -> Room {
         let count = |running: &Running| (running.web.connections(), running.ingest.connections());
         let (http, rtmp) = self.running.as_ref().map(count).unwrap_or_default();
-        Room::new(&self.limits, http, rtmp)
+        Room::new(&self.limits, http, rtmp, self.rtmps.is_some())
     }
 
     /// What has become of all viewers over HTTP since the start, and who are there now.
@@ -243,6 +271,13 @@ impl Running {
         log::info!("{}", self.delivery.totals());
         if web_ended && viewers_ended && publishers_ended { Ok(()) } else { Err(ShutdownTimeout) }
     }
+}
+
+fn bind(protocol: &'static str, address: SocketAddr) -> Result<(Listener, SocketAddr), Error> {
+    let failed = |source| Error::Bind { protocol, address, source };
+    let listener = Listener::bind(address).map_err(failed)?;
+    let bound = listener.address().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 pub(crate) fn stream_settings(config: &Config) -> StreamSettings {

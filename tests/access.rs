@@ -14,7 +14,7 @@ use support::deadline::{poll, seconds, wait_until};
 use support::ffmpeg::{Publisher, Reader};
 use support::http::{self, Reply};
 use support::media;
-use support::page::{self, STATE};
+use support::page::STATE;
 use support::process::Process;
 use support::proxy::v1;
 use support::rtmp::RtmpClient;

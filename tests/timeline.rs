@@ -46,7 +46,7 @@ fn a_variable_frame_rate_keeps_its_times() {
 
 #[test]
 fn a_clock_cut_off_at_24_bits_and_one_that_starts_again_go_on() {
-    let (mut rtmpd, source) = (Rtmpd::start(), media::plain());
+    let (rtmpd, source) = (Rtmpd::start(), media::plain());
     let mut publisher = RtmpClient::connect(rtmpd.rtmp());
     let stream = publisher.publish("live", "cam1").unwrap();
     let mut viewer = None;
@@ -65,7 +65,7 @@ fn a_clock_cut_off_at_24_bits_and_one_that_starts_again_go_on() {
         assert!(times.is_sorted(), "{kind:?}: {times:?}");
         assert!(times[times.len() - 1] - times[0] < 20_000, "no jump is passed on: {kind:?} {times:?}");
     }
-    rtmpd.wait_for_log("the clock's jump", |line| line.contains("clock jumped"));
+    rtmpd.log().wait_for("the clock's jump", 0, |line| line.contains("clock jumped"));
 }
 
 #[test]
@@ -87,7 +87,9 @@ fn chromium_plays_through_a_wrap_and_a_new_resolution() {
             }
         });
         page::assert_plays(&browser, [320, 180]);
-        browser.wait_for("the new size", support::deadline::seconds(30), page::PROGRESS, |now| now["width"] == 480);
+        browser.wait_for("the new size", support::deadline::seconds(30), page::PROGRESS, |now| {
+            now["width"] == 480
+        });
         page::assert_plays(&browser, [480, 270]);
         sender.join().unwrap();
     });

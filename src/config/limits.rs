@@ -51,7 +51,8 @@ impl Default for Limits {
     }
 }
 
-/// Descriptors for listeners, epoll, standard streams, refused connections and whatever the libraries open.
+/// Descriptors for listeners (each has an epoll and a waker of its own), the certificate that is read again,
+/// standard streams, refused connections and whatever the libraries open.
 const RESERVED_DESCRIPTORS: usize = 64;
 
 /// With fewer descriptors there is no room for publishers and viewers beside the reserve.
@@ -74,12 +75,17 @@ const VIEWER_MEMORY: usize = 6 << 10;
 /// reads into, and what has been read and not been made a burst.
 const PUBLISHER_MEMORY: usize = 192 << 10;
 
+/// What TLS adds to an RTMP connection at the most: what is read at once, what is decrypted of it, a record or a
+/// handshake's message that is not whole, and what waits to be sent.
+pub(crate) const TLS_MEMORY: usize = 192 << 10;
+
 /// What the server takes while nobody is there.
 const BASE_MEMORY: usize = 16 << 20;
 
 impl Limits {
     /// How much memory the process takes at the most with these limits, in bytes, roughly. The kernel's buffers for
-    /// sockets come on top.
+    /// sockets come on top,
+    /// and 192 KiB for each RTMP connection if those may have TLS.
     pub fn memory(&self) -> usize {
         // What the windows hold, and as much again that slow viewers hold for a moment longer.
         let streams = 2 * self.stream_bytes;

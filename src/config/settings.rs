@@ -32,6 +32,24 @@ pub static SETTINGS: &[Setting] = &[
         apply: |config, text| address(text).map(|address| config.http = address),
     },
     Setting {
+        name: "rtmps",
+        value: "HOST:PORT",
+        help: "where publishers connect over TLS, often port 443 or 1936; needs the next two [default: off]",
+        apply: |config, text| address(text).map(|address| config.rtmps = Some(address)),
+    },
+    Setting {
+        name: "tls-cert",
+        value: "FILE",
+        help: "PEM file with the certificate for TLS and those behind it; taken up again when it changes",
+        apply: |config, text| file(text).map(|file| config.tls_cert = Some(file)),
+    },
+    Setting {
+        name: "tls-key",
+        value: "FILE",
+        help: "PEM file with the certificate's private key (PKCS#8, PKCS#1 or SEC1, without a password)",
+        apply: |config, text| file(text).map(|file| config.tls_key = Some(file)),
+    },
+    Setting {
         name: "wait",
         value: "SECONDS",
         help: "how long a viewer waits for a stream that is not live, 0 to 60 [default: 10]",

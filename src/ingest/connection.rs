@@ -14,6 +14,7 @@ use crate::peer::Peer;
 use crate::rtmp::chunk::ChunkLimits;
 use crate::rtmp::handshake::RANDOM_LENGTH;
 use crate::rtmp::session::{Event, Session};
+use crate::tls::Certificate;
 
 /// How often a publisher that is held back is looked at.
 const HOLD_TICK: Duration = Duration::from_millis(50);
@@ -53,20 +54,27 @@ pub(super) struct Connection {
 }
 
 /// Serves a connection to its end.
-pub(super) fn serve(socket: TcpStream, peer: Peer, mut permit: Permit, shared: Arc<Shared>) {
-    match begin(socket, peer, &mut permit, &shared) {
+pub(super) fn serve(
+    socket: TcpStream,
+    peer: Peer,
+    mut permit: Permit,
+    shared: Arc<Shared>,
+    certificate: Option<&Certificate>,
+) {
+    match begin(socket, peer, &mut permit, &shared, certificate) {
         Ok((transport, peer, session)) => Connection::new(transport, peer, permit, shared).run(session),
         Err(end @ (End::Closed | End::Lost(_))) => log::debug!("RTMP connection from {peer} ended: {end}"),
         Err(end) => log::warn!("RTMP connection from {peer} refused: {end}"),
     }
 }
 
-/// Finds out who the peer is.
+/// Finds out who the peer is. With a `certificate`, what follows is TLS.
 fn begin(
     socket: TcpStream,
     mut peer: Peer,
     permit: &mut Permit,
     shared: &Shared,
+    certificate: Option<&Certificate>,
 ) -> Result<(Transport, Peer, Session), End> {
     let mut random = Box::new([0; RANDOM_LENGTH]);
     getrandom::fill(&mut random[..]).map_err(|error| End::Lost(io::Error::other(error)))?;
@@ -77,6 +85,9 @@ fn begin(
             peer = peer.speaks_for(client);
             permit.move_to(peer.ip(), shared.proxies.trusts(peer.ip()))?;
         }
+    }
+    if let Some(certificate) = certificate {
+        transport.begin_tls(certificate.config(Instant::now())).map_err(End::Lost)?;
     }
     Ok((transport, peer, Session::new(ChunkLimits::default(), random)))
 }
@@ -125,13 +136,13 @@ impl Connection {
         match self.transport.read(buffer) {
             Ok(0) => Err(End::Closed),
             Ok(count) => {
-                if count == buffer.len() {
+                if count == buffer.len() || self.transport.is_behind() {
                     self.awake_until = Instant::now() + AWAKE;
                 }
                 session.handle_input(&buffer[..count]).map_err(End::Protocol)
             }
             Err(error) if is_timeout(&error) => Ok(()),
-            Err(error) => Err(End::Lost(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -162,9 +173,9 @@ impl Connection {
     fn send_output(&mut self, session: &mut Session) -> Result<(), End> {
         let output = session.take_output();
         let (mut rest, deadline) = (&output[..], Instant::now() + WRITE_TIMEOUT);
-        while !rest.is_empty() {
+        while !rest.is_empty() || self.transport.has_unsent() {
             rest = &rest[self.write_some(rest).map_err(End::Lost)?..];
-            if !rest.is_empty() {
+            if !rest.is_empty() || self.transport.has_unsent() {
                 self.tick(session)?;
                 if Instant::now() >= deadline {
                     return Err(End::Lost(io::ErrorKind::TimedOut.into()));
@@ -177,7 +188,7 @@ impl Connection {
     /// Writes what the peer takes within a tick.
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.transport.write(bytes) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) if !bytes.is_empty() => Err(io::ErrorKind::WriteZero.into()),
             Err(error) if is_timeout(&error) => Ok(0),
             other => other,
         }
@@ -193,7 +204,10 @@ impl Connection {
             session.close("Memory is short, and this connection holds most in unfinished messages.");
             return Err(End::OutOfMemory(session.unfinished_bytes()));
         }
-        self.feed.tick(session)
+        self.feed.tick(session).map_err(|end| match end {
+            End::TooLate(_) if self.transport.is_shaking_hands() => End::TooLate("no TLS handshake"),
+            other => other,
+        })
     }
 
     /// Says the last words, in the log and to the peer.
@@ -225,7 +239,9 @@ impl Connection {
             End::Closed | End::Lost(_) | End::Denied(_) => {
                 log::debug!("RTMP connection from {peer} ended: {end}");
             }
-            End::TooLate(_) if !session.has_input() => log::info!("RTMP connection from {peer} sent nothing"),
+            End::TooLate(_) if !session.has_input() && !self.transport.has_tls_input() => {
+                log::info!("RTMP connection from {peer} sent nothing");
+            }
             _ => log::warn!("RTMP connection from {peer} refused after {seconds:.1} s: {end}"),
         }
     }
@@ -233,9 +249,8 @@ impl Connection {
     fn drain(&mut self, time: Duration) {
         debug_assert!(time > TICK, "a read may wait for a tick");
         let deadline = Instant::now() + time;
-        let mut waste = [0; 4096];
         while Instant::now() < deadline {
-            match self.transport.read(&mut waste) {
+            match self.transport.discard() {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if is_timeout(&error) => {}

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::transport::TlsFailure;
 use crate::access::Denial;
 use crate::admission::Refusal;
 use crate::proxy::PrefaceError;
@@ -13,6 +14,7 @@ pub(super) enum End {
     Closed,
     Lost(io::Error),
     Protocol(SessionError),
+    Tls(TlsFailure),
     TooLate(&'static str),
     Idle(Duration),
     Refused(String),
@@ -30,6 +32,12 @@ impl From<Refusal> for End {
     }
 }
 
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        error.downcast().map_or_else(Self::Lost, Self::Tls)
+    }
+}
+
 impl From<PrefaceError> for End {
     fn from(error: PrefaceError) -> Self {
         Self::Refused(error.to_string())
@@ -42,6 +50,7 @@ impl fmt::Display for End {
             Self::Closed => f.write_str("connection closed by the publisher"),
             Self::Lost(error) => write!(f, "connection lost: {error}"),
             Self::Protocol(error) => error.fmt(f),
+            Self::Tls(failure) => failure.fmt(f),
             Self::TooLate(what) => write!(f, "{what} in time"),
             Self::Idle(time) => write!(f, "nothing received for {} s", time.as_secs()),
             Self::Refused(why) => f.write_str(why),

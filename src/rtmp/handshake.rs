@@ -37,7 +37,7 @@ type Digest = [u8; DIGEST_LENGTH];
 #[non_exhaustive]
 pub enum HandshakeError {
     /// A TLS ClientHello: an `rtmps://` client on the plain port.
-    #[error("peer speaks TLS (an rtmps:// client on the plain RTMP port)")]
+    #[error("peer speaks TLS, not plain RTMP; rtmps:// clients use the RTMPS port")]
     Tls,
     /// A letter that begins an HTTP method (or RTMPT's).
     #[error("peer speaks HTTP, not RTMP; players use the HTTP port")]
