@@ -14,13 +14,14 @@ use support::rtmpd::Rtmpd;
 use support::turns::alone;
 use support::webdriver::Browser;
 
-/// Where 24 bits end, and 32, in seconds: each within the first seconds of the source.
+/// Where 24 bits end, and 31, and 32, in seconds: each within the first seconds of the source. ffmpeg cuts off at 31.
 const PAST_24_BITS: &str = "16776.0";
+const PAST_31_BITS: &str = "2147482.0";
 const PAST_32_BITS: &str = "4294966.0";
 
 #[test]
-fn times_past_24_and_32_bits_and_b_frames_come_out_as_one_timeline() {
-    for offset in [PAST_24_BITS, PAST_32_BITS] {
+fn times_past_24_and_31_and_32_bits_and_b_frames_come_out_as_one_timeline() {
+    for offset in [PAST_24_BITS, PAST_31_BITS, PAST_32_BITS] {
         let (rtmpd, source) = (Rtmpd::start(), media::b_frames());
         let reader = Reader::start(&rtmpd.play_url("/live/cam1.flv"));
         let flags = ["-output_ts_offset", offset];

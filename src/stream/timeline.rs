@@ -1,6 +1,6 @@
 //! One timeline for all tracks of a stream, from the clocks that encoders really have.
 //!
-//! Clocks wrap at 32 bits, or at 24 where a sender cuts them off; they start anywhere, jump when an encoder starts
+//! Clocks wrap at 32 bits, or at 31 or 24 where a sender cuts them off; they start anywhere, jump when an encoder starts
 //! again, and take small steps back. Viewers get a time that goes on from frame to frame, the same for audio and
 //! video. It is the encoder's own where that makes sense, so that it can be compared with other streams'.
 
@@ -21,8 +21,9 @@ const MAX_STEP_BACK: i64 = 1000;
 /// A step ahead of more than this and the time that has really passed is a jump.
 const MAX_STEP_AHEAD: i64 = 5000;
 
-/// How far a clock steps back that its sender cuts off at 24 bits: after 4 h 39 min.
-const SHORT_WRAP: i64 = 1 << 24;
+/// How far a clock steps back that its sender cuts off: at 24 bits, after 4 h 39 min, or at 31, as ffmpeg and OBS do,
+/// after 24 days.
+const SHORT_WRAPS: [i64; 2] = [1 << 24, 1 << 31];
 
 /// Most tracks whose clocks are followed. Further ones are put where the others are.
 const MAX_CLOCKS: usize = 32;
@@ -123,8 +124,11 @@ impl Clock {
     fn follow(&self, sent: Timestamp, now: Instant) -> Option<i64> {
         let step = i64::from(sent.since(self.sent));
         let most = MAX_STEP_AHEAD + millis(self.passed(now));
-        let steps = [step, step + SHORT_WRAP, step - SHORT_WRAP];
-        steps.into_iter().find(|step| (-MAX_STEP_BACK..=most).contains(step)).map(|step| self.time + step)
+        let wrapped = SHORT_WRAPS.into_iter().flat_map(|wrap| [step + wrap, step - wrap]);
+        std::iter::once(step)
+            .chain(wrapped)
+            .find(|step| (-MAX_STEP_BACK..=most).contains(step))
+            .map(|step| self.time + step)
     }
 }
 
@@ -185,15 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn clocks_wrap_at_32_and_at_24_bits() {
-        for (first, wrap) in [(u32::MAX - 99, 0), (0x00FF_FF9C, 1 << 24)] {
+    fn clocks_wrap_at_32_and_at_31_and_at_24_bits() {
+        for (first, wrap) in [(u32::MAX - 99, 0), (0x7FFF_FF9C, 1 << 31), (0x00FF_FF9C, 1 << 24)] {
             let mut bench = Bench::new();
             let start = bench.video(first);
-            assert_eq!(start, if wrap == 0 { 0 } else { first }, "a clock that starts late starts from 0");
+            assert_eq!(
+                start,
+                if wrap == 1 << 24 { first } else { 0 },
+                "a clock that starts late starts from 0"
+            );
             for step in 1..20 {
                 bench.pass(40);
                 let sent = first.wrapping_add(step * 40);
-                // At 24 bits a sender cuts off what is above.
+                // A sender cuts off what is above its bits.
                 let sent = if wrap == 0 { sent } else { sent % wrap };
                 assert_eq!(bench.video(sent), start + step * 40);
                 let late = first.wrapping_add(step * 40 - 30);

@@ -237,12 +237,15 @@ impl Message {
 
 /// The bytes in front of a message's payload: a chunk of format 0 on chunk stream 4.
 pub fn chunk_header(kind: u8, stream: u32, timestamp: u32, length: usize) -> Vec<u8> {
-    assert!(timestamp < 0xff_ffff, "no extended timestamps here");
+    const EXTENDED: u32 = 0xff_ffff;
     let mut bytes = vec![4];
-    bytes.extend_from_slice(&timestamp.to_be_bytes()[1..]);
+    bytes.extend_from_slice(&timestamp.min(EXTENDED).to_be_bytes()[1..]);
     bytes.extend_from_slice(&(length as u32).to_be_bytes()[1..]);
     bytes.push(kind);
     bytes.extend_from_slice(&stream.to_le_bytes());
+    if timestamp >= EXTENDED {
+        bytes.extend_from_slice(&timestamp.to_be_bytes());
+    }
     bytes
 }
 
