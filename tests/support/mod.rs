@@ -25,6 +25,7 @@ pub mod rtmpd;
 pub mod scene;
 pub mod session;
 pub mod sockets;
+pub mod tls;
 pub mod turns;
 pub mod usage;
 pub mod webdriver;

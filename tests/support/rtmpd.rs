@@ -56,6 +56,14 @@ impl Rtmpd {
         self.rtmp
     }
 
+    /// Where it listens for RTMPS, which a flag must have asked for.
+    #[track_caller]
+    pub fn rtmps(&self) -> SocketAddr {
+        let address =
+            || self.process.stdout().all().get(2).and_then(|line| line.strip_prefix("rtmps://")?.parse().ok());
+        wait_until("rtmps://ADDRESS in the third line of rtmpd", seconds(10), address)
+    }
+
     pub fn http(&self) -> SocketAddr {
         self.http
     }
