@@ -53,7 +53,7 @@ fn have_memory_given_back() {
     use std::env;
     use std::os::unix::process::CommandExt as _;
 
-    const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+    const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "65536");
     if [THRESHOLD.0, "GLIBC_TUNABLES"].iter().any(|name| env::var_os(name).is_some()) {
         return;
     }

@@ -107,7 +107,6 @@ impl AudioCodec {
         match self {
             Self::Legacy(2 | 14) => Self::Enhanced(FourCc(*b".mp3")),
             Self::Legacy(AAC) => Self::Enhanced(FourCc(*b"mp4a")),
-            Self::Legacy(13) => Self::Enhanced(FourCc(*b"Opus")),
             other => other,
         }
     }
@@ -121,6 +120,7 @@ impl AudioCodec {
             Self::Legacy(7) => "G.711 A-law".into(),
             Self::Legacy(8) => "G.711 mu-law".into(),
             Self::Legacy(11) => "Speex".into(),
+            Self::Legacy(13) => "Opus under format 13".into(),
             Self::Legacy(format) => format!("audio format {format}"),
             Self::Enhanced(fourcc) => match &fourcc.0 {
                 b"mp4a" => "AAC".into(),

@@ -11,6 +11,7 @@ mod media;
 mod replies;
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use self::acknowledge::Acknowledge;
 use self::replies::Replies;
@@ -57,7 +58,7 @@ pub enum Event {
 }
 
 /// Who wants to publish what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublishRequest {
     /// The app, as sent, with its query.
     pub app: String,
@@ -65,6 +66,19 @@ pub struct PublishRequest {
     pub name: String,
     /// What the client calls itself (`flashVer`), or empty.
     pub client: String,
+}
+
+/// Queries carry keys, and are not shown.
+impl fmt::Debug for PublishRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = |text: &str| text.split('?').next().map(str::to_owned);
+        let Self { app, name, client } = self;
+        f.debug_struct("PublishRequest")
+            .field("app", &path(app))
+            .field("name", &path(name))
+            .field("client", client)
+            .finish()
+    }
 }
 
 /// Why a session cannot go on.

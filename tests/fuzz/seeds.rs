@@ -69,6 +69,12 @@ fn seed(corpus: &Path, name: &str, recording: &[u8]) -> Result<(), Box<dyn Error
                 let head = &payload[..payload.len().min(PAYLOAD_HEAD)];
                 let kind: String = head.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
                 self::put(corpus, "payloads", &kind, head)?;
+                // In the browser's form, tracks 0 and 1.
+                let of_audio = u8::from(message.message_type == MessageType::AUDIO);
+                for track in [0, 1] {
+                    let input = [&[of_audio, track], head].concat();
+                    self::put(corpus, "variants", &format!("{kind}-{track}"), &input)?;
+                }
             }
             _ => {}
         }

@@ -11,6 +11,8 @@ const FLAC: FourCc = FourCc(*b"fLaC");
 /// Sound formats that browser players know beside AAC.
 const LEGACY_MP3: u8 = 2;
 const LEGACY_PCM: u8 = 3;
+/// MP3 of 8 kHz, which players know as MP3.
+const LEGACY_MP3_8K: u8 = 14;
 
 /// Rate, size and channels in the first byte, as they always are for AAC; the configuration tells the truth.
 const USUAL_SOUND: u8 = 0x0F;
@@ -18,7 +20,7 @@ const USUAL_SOUND: u8 = 0x0F;
 /// Whether browser players know a codec.
 pub(super) fn is_known(codec: AudioCodec) -> bool {
     match codec {
-        AudioCodec::Legacy(format) => is_known_format(format),
+        AudioCodec::Legacy(format) => is_known_format(format) || format == LEGACY_MP3_8K,
         AudioCodec::Enhanced(fourcc) => matches!(fourcc, MP4A | MP3 | OPUS | FLAC),
     }
 }
@@ -34,7 +36,9 @@ pub(super) fn shape(form: Form, track: u8, payload: &[u8]) -> Shaped {
     }
     match first >> 4 {
         EX_HEADER => shape_enhanced(form, track, payload).unwrap_or(Shaped::Nothing),
-        format if track == 0 && is_known_format(format) => Shaped::Same,
+        _ if track != 0 => Shaped::Nothing,
+        format if is_known_format(format) => Shaped::Same,
+        LEGACY_MP3_8K => Shaped::Changed([&[LEGACY_MP3 << 4 | (first & USUAL_SOUND)], &payload[1..]].concat()),
         _ => Shaped::Nothing,
     }
 }

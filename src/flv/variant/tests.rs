@@ -64,7 +64,7 @@ fn what_browsers_would_fail_at_is_left_out() {
         b"\x7Fpcma",
         b"\x8Fpcmu",
         b"\xBFspeex",
-        b"\xEFmp38",
+        b"\xDFopus",
         b"\x91ac-3x",
         b"\x91ec-3x",
         b"\x94Opus\0",
@@ -82,6 +82,7 @@ fn h264_aac_and_mp3_take_their_legacy_form() {
     assert_eq!(audio(BROWSER, b"\x90mp4a\x12\x10"), changed(b"\xAF\0\x12\x10"));
     assert_eq!(audio(BROWSER, b"\x91mp4aframe"), changed(b"\xAF\x01frame"));
     assert_eq!(audio(BROWSER, b"\x91.mp3frame"), changed(b"\x2Fframe"));
+    assert_eq!(audio(BROWSER, b"\xE2frame"), changed(b"\x22frame"), "MP3 of 8 kHz");
 }
 
 #[test]
@@ -148,6 +149,34 @@ fn a_track_that_is_not_wanted_is_left_out_and_the_metadata_says_so() {
     assert_eq!(sound.shape(PacketKind::Data, &both), Shaped::Changed(only));
     let cue = b"\x02\0\x0AonCuePoint\x05";
     assert_eq!(sound.shape(PacketKind::Data, cue), Shaped::Same);
+}
+
+/// What is told of a codec must be true of its packets: players wait for ever for a track that never comes.
+#[test]
+fn what_is_carried_comes_out_and_nothing_else() {
+    for format in 0..16_u8 {
+        for payload in [[format << 4, 1, 2], [format << 4, 0, 2]] {
+            let Some(head) = crate::flv::audio::AudioTagHeader::parse(&payload) else { continue };
+            let carried = Form::Browser.carries_audio(head.codec.canonical());
+            assert_eq!(audio(BROWSER, &payload) != Shaped::Nothing, carried, "audio format {format}");
+        }
+    }
+    for codec in 0..16_u8 {
+        let payload = [0x10 | codec, 1, 0, 0, 0, 9];
+        let Some(head) = crate::flv::video::VideoTagHeader::parse(&payload) else { continue };
+        let carried = Form::Browser.carries_video(head.codec.canonical());
+        assert_eq!(video(BROWSER, &payload) != Shaped::Nothing, carried, "video codec {codec}");
+    }
+    for fourcc in
+        [b"avc1", b"hvc1", b"vvc1", b"av01", b"vp08", b"vp09", b"mp4a", b"Opus", b"fLaC", b"ac-3", b".mp3"]
+    {
+        let fourcc = crate::flv::FourCc(*fourcc);
+        let payload = |first: u8| [&[first], &fourcc.0[..], &[0, 0, 0, 9]].concat();
+        let carried = Form::Browser.carries_video(VideoCodec::Enhanced(fourcc));
+        assert_eq!(video(BROWSER, &payload(0x91)) != Shaped::Nothing, carried, "video {fourcc}");
+        let carried = Form::Browser.carries_audio(AudioCodec::Enhanced(fourcc));
+        assert_eq!(audio(BROWSER, &payload(0x91)) != Shaped::Nothing, carried, "audio {fourcc}");
+    }
 }
 
 #[test]

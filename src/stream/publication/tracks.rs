@@ -7,6 +7,10 @@ use crate::stream::headers::{Codec, MAX_TRACKS, TrackCodec};
 /// How long after the first packet a stream waits for the tracks that it announces.
 const TRACK_WAIT: Duration = Duration::from_millis(300);
 
+/// The same for video that is announced. A relay that joins in the middle of a stream sends audio at once, and nothing of
+/// the video, not even its sequence header, before the next keyframe.
+const VIDEO_WAIT: Duration = Duration::from_secs(3);
+
 /// How soon after one change of its tracks a stream may begin anew because of another. What does not fit the tracks
 /// is dropped until then.
 const MIN_RESTART: Duration = Duration::from_secs(1);
@@ -96,7 +100,9 @@ impl TrackList {
         let seen = self.seen();
         let Tracks { audio, video } = self.announced.unwrap_or(Tracks { audio: true, video: true });
         let complete = self.has_frames && seen.audio >= audio && seen.video >= video;
-        let waited = self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= TRACK_WAIT);
+        let is_video_due = self.announced.is_some_and(|tracks| tracks.video) && !seen.video;
+        let wait = if is_video_due { VIDEO_WAIT } else { TRACK_WAIT };
+        let waited = self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= wait);
         self.decided = (complete || waited).then_some(seen);
         self.decided
     }

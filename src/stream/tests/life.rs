@@ -33,6 +33,30 @@ fn a_stream_is_joinable_when_its_announced_tracks_have_come() {
 }
 
 #[test]
+fn video_that_is_announced_is_waited_for_longer_because_relays_begin_with_the_next_keyframe() {
+    let relay = |millis: u32| {
+        let mut relay = Encoder::new(settings());
+        relay.metadata(&["audiocodecid", "videocodecid"]);
+        relay.send(Audio, AUDIO_HEADER);
+        while relay.time < millis {
+            relay.audio();
+            relay.time += 20;
+        }
+        relay
+    };
+    let mut late = relay(2980);
+    assert!(late.registry.joinable(&name()).is_none());
+    late.send(Video, VIDEO_HEADER);
+    late.video(true, 1);
+    let bursts = late.take(&mut late.cursor(Start::First));
+    assert_eq!(bursts[0].framed(&Variant::RAW, Framing::Plain)[4], 5, "both tracks");
+    let mut never = relay(3000);
+    never.audio();
+    let bursts = never.take(&mut never.cursor(Start::First));
+    assert_eq!(bursts[0].framed(&Variant::RAW, Framing::Plain)[4], 4, "audio alone, after 3 s");
+}
+
+#[test]
 fn a_late_track_ends_the_stream_so_that_players_reconnect() {
     let mut encoder = Encoder::new(settings());
     encoder.metadata(&["videocodecid"]);
