@@ -14,21 +14,26 @@ use support::rtmpd::Rtmpd;
 use support::turns::alone;
 use support::webdriver::Browser;
 
+// Each test in its turn: encoding a source takes all there is, and a browser then shows six frames a second.
+
 /// Every source has a keyframe in so many frames.
 const GOP: usize = 25;
 
 #[test]
 fn hevc_plays_packet_by_packet() {
+    let _turn = alone();
     plays(&media::enhanced(Enhanced::HevcAac));
 }
 
 #[test]
 fn av1_and_opus_play_packet_by_packet() {
+    let _turn = alone();
     plays(&media::enhanced(Enhanced::Av1Opus));
 }
 
 #[test]
 fn hevc_plays_under_codec_id_12_for_those_who_ask() {
+    let _turn = alone();
     let rtmpd = Rtmpd::start();
     let publisher = publish(&media::enhanced(Enhanced::HevcAac), &rtmpd);
     let mut viewer = http::play(rtmpd.http(), "/live/cam1.flv?hevc=legacy");
@@ -41,6 +46,7 @@ fn hevc_plays_under_codec_id_12_for_those_who_ask() {
 
 #[test]
 fn of_several_tracks_the_first_plays_and_the_others_on_request() {
+    let _turn = alone();
     let (rtmpd, source) = (Rtmpd::start(), media::enhanced(Enhanced::TwoTracks));
     let url = |query| rtmpd.play_url(&format!("/live/cam1.flv{query}"));
     let waiting = |query| Reader::start_by(Program::Current, &url(query), &[]);
@@ -65,6 +71,7 @@ fn of_several_tracks_the_first_plays_and_the_others_on_request() {
 
 #[test]
 fn a_track_that_is_not_there_is_said_so() {
+    let _turn = alone();
     let rtmpd = Rtmpd::start();
     let _publisher = publish(&media::enhanced(Enhanced::TwoTracks), &rtmpd);
     http::play(rtmpd.http(), "/live/cam1.flv").find_tag("a frame", |tag| tag.is_frame());
