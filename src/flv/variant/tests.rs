@@ -115,6 +115,7 @@ fn a_track_comes_out_of_its_wrapping() {
     let codecs = b"\x96\x21avc1\0\0\0\x04\0\0\0ahvc1\x01\0\0\x04\0\0\x01b";
     assert_eq!(video(BROWSER, codecs), changed(b"\x17\x01\0\0\0a"));
     assert_eq!(video(second, codecs), changed(b"\x91hvc1\0\0\x01b"));
+    assert_eq!(video(second, b"\xA6\x01avc1\x01\0\0"), Shaped::Nothing, "cut off in its composition time");
     assert_eq!(audio(second, b"\x95\x01Opus\x02frame"), changed(b"\x91Opusframe"));
     assert_eq!(audio(second, b"\x91Opusframe"), Shaped::Nothing);
     assert_eq!(audio(second, b"\x95\x00mp4a\x02\x12\x10"), changed(b"\xAF\0\x12\x10"));

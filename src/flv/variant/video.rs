@@ -13,6 +13,9 @@ const AV01: FourCc = FourCc(*b"av01");
 /// Length of a legacy head: frame type and codec, packet type, composition time.
 const LEGACY_HEAD: usize = 5;
 
+/// Length of a composition time.
+const COMPOSITION_TIME: usize = 3;
+
 /// Whether browser players know a codec.
 pub(super) fn is_known(codec: VideoCodec) -> bool {
     matches!(codec.canonical(), VideoCodec::Enhanced(AVC1 | HVC1 | AV01))
@@ -59,6 +62,9 @@ fn shape_enhanced(form: Form, track: u8, payload: &[u8]) -> Option<Shaped> {
     let Part { codec, body, .. } = whole.part(track)?;
     let plain = whole.is_plain(payload[0] & 0x0F);
     let (frame_type, packet_type) = (payload[0] & 0x70, whole.packet_type);
+    if packet_type == CODED_FRAMES && has_composition_time(codec) && body.len() < COMPOSITION_TIME {
+        return None;
+    }
     if form == Form::Raw {
         return Some(Shaped::Changed(unwrapped(frame_type, packet_type, codec, body)));
     }
