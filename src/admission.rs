@@ -127,7 +127,7 @@ impl Permit {
 }
 
 /// IPv4 as itself however it is written; IPv6 by its /64, of which every household has one whole.
-fn counted_as(peer: IpAddr) -> IpAddr {
+pub(crate) fn counted_as(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))

@@ -10,13 +10,18 @@ mod backlog;
 mod client;
 mod lane;
 mod leave;
+mod pace;
+mod roster;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 mod totals;
+mod unsent;
 mod viewer;
+mod websocket;
 mod worker;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +30,8 @@ use crossbeam_channel::Sender;
 
 use self::client::Client;
 use self::lane::{Lane, LaneCommand, LaneHandle};
+use self::roster::Roster;
+pub use self::roster::{ViewerState, ViewerStatus};
 use self::totals::Counters;
 pub use self::totals::ViewerTotals;
 use self::viewer::{Pumped, Scratch, Viewer};
@@ -35,6 +42,7 @@ use crate::stream::burst::Framing;
 use crate::stream::cursor::Start;
 use crate::stream::headers::Wanted;
 use crate::stream::registry::Registry;
+use crate::stream::watching::Protocol;
 use crate::threads::Threads;
 
 /// How many bytes one viewer may be sent before it is the next one's turn.
@@ -62,11 +70,16 @@ pub(crate) struct ViewerRequest {
     /// Whatever counts the connection; dropped with it.
     pub(crate) permit: Box<dyn Send>,
     pub(crate) name: StreamName,
+    pub(crate) protocol: Protocol,
     pub(crate) wanted: Wanted,
     pub(crate) framing: Framing,
+    /// Where to begin in a live stream.
+    pub(crate) start: Start,
     /// How long to wait for a stream that is not live.
     pub(crate) wait: Duration,
     pub(crate) answers: Arc<Answers>,
+    /// What a WebSocket is answered when it joins, in place of the head of a live response: it is made for one key.
+    pub(crate) upgraded: Option<Box<[u8]>>,
 }
 
 /// Whole responses or heads, ready to be sent.
@@ -89,6 +102,7 @@ pub(crate) struct Answers {
 pub(crate) struct Delivery {
     registry: Arc<Registry>,
     counters: Arc<Counters>,
+    roster: Arc<Roster>,
     dispatch: Arc<Dispatch>,
     /// Of the workers and of the slow lane; gone once they have been shut down.
     threads: Mutex<Option<(Threads, Threads)>>,
@@ -144,19 +158,20 @@ impl Delivery {
         }
         let lane_dispatch = Arc::clone(&dispatch);
         lane_threads.spawn_persistent("slow-lane", move || lane.run(&lane_dispatch))?;
-        Ok(Self { registry, counters, dispatch, threads: Mutex::new(Some((worker_threads, lane_threads))) })
+        let (roster, threads) = (Arc::default(), Mutex::new(Some((worker_threads, lane_threads))));
+        Ok(Self { registry, counters, roster, dispatch, threads })
     }
 
     /// Takes a viewer on. The first bytes go out in the calling thread, as many as the socket takes at once.
     pub(crate) fn serve(&self, request: ViewerRequest) {
-        let (name, wait) = (request.name.clone(), request.wait);
-        let client = match Client::new(request, Arc::clone(&self.counters)) {
+        let (name, start, wait) = (request.name.clone(), request.start, request.wait);
+        let client = match Client::new(request, Arc::clone(&self.counters), &self.roster) {
             Ok(client) => client,
             Err(error) => return log::debug!("viewer of {name} lost before it joined: {error}"),
         };
         match self.registry.joinable(&name) {
             Some(live) => {
-                let Some(mut viewer) = Viewer::join(client, live, Start::Gop) else { return };
+                let Some(mut viewer) = Viewer::join(client, live, start) else { return };
                 match viewer.pump(&mut Scratch::default(), QUANTUM) {
                     Pumped::CaughtUp => self.dispatch.to_worker(viewer),
                     Pumped::Blocked | Pumped::More => self.dispatch.to_lane(viewer),
@@ -165,10 +180,26 @@ impl Delivery {
             }
             None if wait.is_zero() => client.refuse_not_found(),
             None => {
-                log::info!("viewer {} waits up to {} s for {name}", client.peer(), wait.as_secs());
-                self.dispatch.lane.send(LaneCommand::Wait(client, Instant::now() + wait));
+                let (peer, protocol) = (client.peer(), client.protocol);
+                log::info!("viewer {peer} waits up to {} s for {name} over {protocol}", wait.as_secs());
+                self.dispatch.lane.send(LaneCommand::Wait(client));
             }
         }
+    }
+
+    /// Everybody who watches or waits, in the order in which they came.
+    pub(crate) fn viewers(&self) -> Vec<ViewerStatus> {
+        self.roster.viewers(Instant::now())
+    }
+
+    /// Ends a viewer's response within a second, with its last chunk; gives its address, if it is there.
+    pub(crate) fn kick(&self, viewer: u64) -> Option<Peer> {
+        self.roster.kick(viewer)
+    }
+
+    /// Bits that the viewers of each stream are sent each second, together.
+    pub(crate) fn bitrates(&self) -> HashMap<StreamName, u64> {
+        self.roster.bitrates()
     }
 
     /// What has become of all viewers so far.

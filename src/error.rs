@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::access::FileError;
+use crate::config::ConfigError;
 use crate::tls::TlsError;
 
 /// Why a server could not be started.
@@ -20,6 +21,9 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The settings do not go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// There is no certificate for TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),

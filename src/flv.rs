@@ -2,11 +2,17 @@
 //! (Adobe Flash Video File Format Specification 10.1, annex E; Enhanced RTMP v2).
 
 pub mod audio;
+mod bits;
 mod enhanced;
 pub mod metadata;
+mod size;
+mod sound;
 pub mod tag;
 pub mod variant;
 pub mod video;
+
+pub use size::picture_size;
+pub use sound::{SoundFormat, sound_format};
 
 use std::fmt;
 

@@ -17,7 +17,7 @@ use crate::access::Access;
 use crate::admission::Admission;
 use crate::config::{Config, Takeover, Timeouts};
 use crate::listener::{Acceptor, Listener, Stopper};
-use crate::occasional::Occasional;
+use crate::occasional::{Occasional, Refusals};
 use crate::peer::Peer;
 use crate::proxy::TrustedProxies;
 use crate::stream::registry::Registry;
@@ -45,6 +45,7 @@ struct Shared {
     proxies: TrustedProxies,
     unfinished: Arc<Unfinished>,
     stopper: Stopper,
+    refusals: Refusals,
     /// Where players belong, for those who try to play over RTMP.
     http_port: u16,
 }
@@ -70,6 +71,7 @@ impl Ingest {
             proxies: TrustedProxies::new(&config.trusted_proxies),
             unfinished: Unfinished::new(limits.unfinished_bytes),
             stopper,
+            refusals: Refusals::default(),
             http_port,
         });
         let admission = Admission::new("RTMP", limits.rtmp_connections, limits.rtmp_connections_per_address);

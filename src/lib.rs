@@ -1,4 +1,4 @@
-//! A small live server: streams come in over RTMP and go out as HTTP-FLV.
+//! A small live server: streams come in over RTMP and go out as HTTP-FLV and WebSocket-FLV.
 //!
 //! rtmpd is a blocking program: threads and channels, no async runtime. The binary of the same name is a thin
 //! shell around this library, which does not read flags, install a logger or handle signals.
@@ -35,7 +35,7 @@
 //!     }
 //! }
 //! for stream in server.streams() {
-//!     println!("{} has {} viewers", stream.name, stream.viewers);
+//!     println!("{} has {} viewers", stream.name, stream.viewers.total());
 //! }
 //! server.shutdown(Duration::from_secs(5))?;
 //! # Ok(())
@@ -48,6 +48,7 @@ pub mod amf0;
 pub mod bytes;
 pub mod config;
 mod delivery;
+mod demo;
 mod error;
 pub mod flv;
 mod http;
@@ -63,9 +64,10 @@ mod server;
 mod stream;
 mod threads;
 mod tls;
+mod watched;
 
 pub use config::Config;
-pub use delivery::ViewerTotals;
+pub use delivery::{ViewerState, ViewerStatus, ViewerTotals};
 pub use error::Error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -73,5 +75,8 @@ pub use http::fuzz_request;
 pub use media::StreamName;
 pub use room::{Room, Used};
 pub use server::{Server, ServerHandle, ShutdownTimeout};
-pub use stream::{EndReason, StreamStatus, Subscription, Tag, Timeout};
+pub use stream::{
+    EndReason, HealthWarning, Protocol, PublisherTotals, Start, StreamStatus, Subscription, Tag, Timeout,
+    ViewerCounts,
+};
 pub use tls::TlsError;

@@ -17,15 +17,25 @@ const SHUTDOWN: Duration = Duration::from_millis(4_500);
 
 const USAGE_ERROR: u8 = 2;
 
+/// What `--demo` publishes.
+const DEMO: [&str; 2] = ["live", "demo"];
+
 /// How long a signed link may be used, unless `--expires-in` says so, in seconds.
 const LINK_LIFETIME: u64 = 3600;
 
 /// The same at the most: ten years.
 const MAX_LINK_LIFETIME: u64 = 10 * 365 * 24 * 3600;
 
+/// Whether `--demo` is among the flags.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demo {
+    Off,
+    On,
+}
+
 /// What the command line asks for.
 enum Request {
-    Run(Box<Config>),
+    Run(Box<Config>, Demo),
     Print(String),
 }
 
@@ -33,7 +43,7 @@ fn main() -> ExitCode {
     have_memory_given_back();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     match parse(lexopt::Parser::from_env()) {
-        Ok(Request::Run(config)) => match run(*config) {
+        Ok(Request::Run(config, demo)) => match run(*config, demo) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&*error, ExitCode::FAILURE),
         },
@@ -75,7 +85,7 @@ fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
 type Failure = Box<dyn std::error::Error>;
 
 fn parse(mut arguments: lexopt::Parser) -> Result<Request, Failure> {
-    let mut config = Config::default();
+    let (mut config, mut demo) = (Config::default(), Demo::Off);
     let (mut sign, mut lifetime) = (None, None);
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -83,6 +93,7 @@ fn parse(mut arguments: lexopt::Parser) -> Result<Request, Failure> {
             Long("version") | Short('V') => {
                 return Ok(Request::Print(concat!("rtmpd ", env!("CARGO_PKG_VERSION"), "\n").into()));
             }
+            Long("demo") => demo = Demo::On,
             Long("sign") => sign = Some(text(&mut arguments, "sign")?),
             Long("expires-in") => lifetime = Some(link_lifetime(&text(&mut arguments, "expires-in")?)?),
             Long(name) => {
@@ -103,7 +114,10 @@ fn parse(mut arguments: lexopt::Parser) -> Result<Request, Failure> {
             Ok(Request::Print(signed(&path, lifetime.unwrap_or(LINK_LIFETIME), &config)?))
         }
         (None, Some(_)) => Err("--expires-in belongs to --sign; see rtmpd --help".into()),
-        (None, None) => Ok(Request::Run(Box::new(config))),
+        (None, None) => {
+            config.check()?;
+            Ok(Request::Run(Box::new(config), demo))
+        }
     }
 }
 
@@ -135,14 +149,16 @@ fn help() -> String {
          Usage: rtmpd [--OPTION VALUE]...\n\n\
          Publish   ffmpeg -re -i video.mp4 -c copy -f flv rtmp://127.0.0.1/live/cam1\n\
          Watch     http://127.0.0.1:8090/resource/httpflv?app=live&stream=cam1\n\
-         Play      ffplay http://127.0.0.1:8090/live/cam1.flv\n\n\
+         Play      ffplay http://127.0.0.1:8090/live/cam1.flv\n\
+         Try it    rtmpd --demo\n\n\
          Options:\n",
     );
     for setting in SETTINGS {
         let _infallible = write!(help, "  --{} {}\n        {}\n", setting.name, setting.value, setting.help);
     }
     help.push_str(
-        "  --sign PATH\n        print the path at which the stream PATH plays, signed with the secret of --play-secret-file, and end\n  \
+        "  --demo\n        publish a test card with a clock as live/demo, again and again; the log says where it plays\n  \
+           --sign PATH\n        print the path at which the stream PATH plays, signed with the secret of --play-secret-file, and end\n  \
            --expires-in SECONDS\n        how long that link may be used [default: 3600]\n  \
            -h, --help\n        show this\n  -V, --version\n        show the version\n\n\
          Environment:\n  RUST_LOG\n        what to log: error, warn, info, debug, trace, or MODULE=LEVEL,... [default: info]\n",
@@ -150,14 +166,18 @@ fn help() -> String {
     help
 }
 
-fn run(config: Config) -> Result<(), Failure> {
+fn run(config: Config, demo: Demo) -> Result<(), Failure> {
     // Before anything is opened; the library then fits its caps on connections to the limit.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         log::warn!("cannot raise the limit on open descriptors: {error}");
     }
     // Before the server starts: a signal that comes while it does must not be lost.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let server = Server::builder().config(config).start()?;
+    let mut server = Server::builder().config(config);
+    if demo == Demo::On {
+        server = server.demo(StreamName::new(DEMO[0], DEMO[1])?);
+    }
+    let server = server.start()?;
     let mut stdout = io::stdout();
     writeln!(stdout, "rtmp://{}\nhttp://{}", server.rtmp_addr(), server.http_addr())?;
     if let Some(address) = server.rtmps_addr() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use proxy_header::{ParseConfig, ProxyHeader};
 
-use crate::peer::Peer;
+use crate::peer::{Peer, is_in};
 
 /// What a PROXY header begins with, in its two versions.
 const SIGNATURES: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
@@ -40,8 +40,7 @@ impl TrustedProxies {
     }
 
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        is_in(&self.0, address)
     }
 
     /// The client of a request that came from `peer`: the last of the `forwarded` addresses (those of all

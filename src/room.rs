@@ -74,7 +74,14 @@ pub(crate) fn open_files_limit() -> usize {
     rlimit::Resource::NOFILE.get_soft().map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-fn open_files() -> usize {
+/// Bytes of memory that this process has, where the system tells.
+pub(crate) fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
+pub(crate) fn open_files() -> usize {
     // One is the folder's own.
     std::fs::read_dir("/dev/fd").map_or(0, |entries| entries.count().saturating_sub(1))
 }

@@ -7,7 +7,7 @@
 //! - [`chunk`]: messages cut into chunks, and put together again;
 //! - [`message`]: message types and the control messages; [`aggregate`]: several messages in one;
 //! - [`command`]: AMF0 commands such as `connect` and `publish`;
-//! - [`session`]: one client's conversation with the server.
+//! - [`session`]: one client's conversation with the server; [`client`]: the other side of it, which publishes.
 //!
 //! The canonical loop around a [`Session`](session::Session), as `ingest` runs it:
 //!
@@ -20,6 +20,7 @@
 
 pub mod aggregate;
 pub mod chunk;
+pub mod client;
 pub mod command;
 pub mod handshake;
 pub mod message;

@@ -1,5 +1,6 @@
 //! The whole server: started, looked at, and shut down.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::access::{Access, Attempt, Callbacks, Denied, PlaySecret};
 use crate::config::{Config, Limits, MIN_DESCRIPTORS};
-use crate::delivery::{Delivery, Patience, ViewerTotals};
+use crate::delivery::{Delivery, Patience, ViewerStatus, ViewerTotals};
+use crate::demo::{self, CLIP, Clip, Demo, Program};
 use crate::error::Error;
 use crate::http::Http;
 use crate::ingest::Ingest;
@@ -15,7 +17,7 @@ use crate::listener::Listener;
 use crate::media::StreamName;
 use crate::room::{self, Room};
 use crate::stream::registry::Registry;
-use crate::stream::{StreamSettings, StreamStatus, Subscription};
+use crate::stream::{PublisherTotals, StreamSettings, StreamStatus, Subscription};
 use crate::tls::Certificate;
 
 /// How much of a shutdown's time viewers have for their last bytes; the rest is for the threads to end.
@@ -26,6 +28,7 @@ const VIEWERS_SHARE: f64 = 0.8;
 pub struct Server {
     config: Config,
     callbacks: Callbacks,
+    demo: Option<(StreamName, &'static Clip)>,
 }
 
 /// A running server. Dropping it shuts the server down as [`shutdown`](Self::shutdown) does, with a deadline
@@ -45,6 +48,7 @@ struct Running {
     ingest: Ingest,
     web: Http,
     delivery: Arc<Delivery>,
+    demo: Option<Demo>,
 }
 
 /// Not everything had ended by the deadline of a shutdown.
@@ -142,19 +146,33 @@ impl Server {
         self
     }
 
+    /// Publishes a clip that comes with rtmpd as this stream, again and again without a seam: a test card with a clock (H.264,
+    /// 1280 x 720, 25 frames a second, a keyframe each second) and a beep each second (AAC, 48 kHz, mono). It comes in over
+    /// RTMP like any other, and no key, network or [`on_publish`](Self::on_publish) keeps it out. While somebody else
+    /// publishes the stream, it waits.
+    #[must_use]
+    pub fn demo(mut self, name: StreamName) -> Self {
+        self.demo = Some((name, &CLIP));
+        self
+    }
+
     /// Binds the addresses and starts the server's threads.
     ///
     /// # Errors
-    /// [`Error::Bind`] if an address cannot be had, [`Error::File`] if a file of keys or with a secret cannot be taken,
+    /// [`Error::Config`] if the settings do not go together, [`Error::Bind`] if an address cannot be had, [`Error::File`] if a file of keys or with a secret cannot be taken,
     /// [`Error::Tls`] if the certificate cannot be used, [`Error::Start`] if a thread or the like cannot be had.
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut config = self.config;
+        config.check()?;
         let descriptors = room::open_files_limit();
         if descriptors < MIN_DESCRIPTORS {
             return Err(Error::Descriptors { limit: descriptors, needed: MIN_DESCRIPTORS });
         }
-        let access =
-            Arc::new(Access::new(std::mem::take(&mut config.access), self.callbacks).map_err(Error::File)?);
+        let mut access =
+            Access::new(std::mem::take(&mut config.access), self.callbacks).map_err(Error::File)?;
+        let demo_key = self.demo.as_ref().map(|(name, _)| access.admit_own(name)).transpose();
+        let demo_key = demo_key.map_err(Error::start("the demo"))?;
+        let access = Arc::new(access);
         let wanted = config.limits.clone();
         config.limits = config.limits.within(descriptors);
         let certificate = |_| Certificate::load(config.tls_cert.as_deref(), config.tls_key.as_deref());
@@ -186,12 +204,15 @@ impl Server {
             http.port(),
         )
         .map_err(Error::start("the RTMP listener"))?;
-        let running = Some(Running { ingest, web, delivery });
-        let handle = ServerHandle { rtmp, rtmps, http, registry, limits: config.limits, running };
+        let running = Some(Running { ingest, web, delivery, demo: None });
+        let mut handle = ServerHandle { rtmp, rtmps, http, registry, limits: config.limits, running };
         let room = handle.room();
         room.compare_with(&wanted);
         log::info!("{room}");
         access.log();
+        if let Some(((name, clip), key)) = self.demo.zip(demo_key) {
+            handle.begin_demo(name, clip, key).map_err(Error::start("the demo"))?;
+        }
         Ok(handle)
     }
 }
@@ -224,6 +245,31 @@ impl ServerHandle {
         Room::new(&self.limits, http, rtmp, self.rtmps.is_some())
     }
 
+    /// Everybody who watches a stream over HTTP or waits for one, in the order in which they came.
+    pub fn viewers(&self) -> Vec<ViewerStatus> {
+        self.running.as_ref().map(|running| running.delivery.viewers()).unwrap_or_default()
+    }
+
+    /// Ends a publisher's stream at once, as `publication` of [`StreamStatus`] numbers it: the publisher is told, viewers
+    /// get the last chunk of their response, and nobody is waited for. Returns whether it was there.
+    pub fn end_publisher(&self, publication: u64) -> bool {
+        let live = self.registry.kick(publication);
+        live.inspect(|live| log::info!("the program ends {}, published by {}", live.name, live.publisher.who()))
+            .is_some()
+    }
+
+    /// Ends the response of a viewer, or its wait, as `id` of [`ViewerStatus`] numbers it, within a second. Returns whether
+    /// it was there.
+    pub fn end_viewer(&self, id: u64) -> bool {
+        let peer = self.running.as_ref().and_then(|running| running.delivery.kick(id));
+        peer.inspect(|peer| log::info!("the program ends viewer {peer}")).is_some()
+    }
+
+    /// What publishers have sent since the start.
+    pub fn publisher_totals(&self) -> PublisherTotals {
+        self.registry.totals()
+    }
+
     /// What has become of all viewers over HTTP since the start, and who are there now.
     pub fn viewer_totals(&self) -> ViewerTotals {
         self.running.as_ref().map(|running| running.delivery.totals()).unwrap_or_default()
@@ -232,6 +278,16 @@ impl ServerHandle {
     /// Subscribes to a live stream; `None` if it is not live, or its first packets have not come yet.
     pub fn subscribe(&self, name: &StreamName) -> Option<Subscription> {
         self.registry.joinable(name).map(Subscription::new)
+    }
+
+    fn begin_demo(&mut self, name: StreamName, clip: &'static Clip, key: String) -> io::Result<()> {
+        let page = demo::page(self.http, &name);
+        let program = Program { clip, name, key, server: self.rtmp, registry: Arc::clone(&self.registry) };
+        if let Some(running) = &mut self.running {
+            running.demo = Some(Demo::start(program)?);
+            log::info!("the demo plays: open {page}");
+        }
+        Ok(())
     }
 
     /// Ends the server: no one new is let in, publishers are told, viewers get the last chunk of their
@@ -261,13 +317,15 @@ impl Running {
     fn shutdown(self, registry: &Registry, patience: Duration) -> Result<(), ShutdownTimeout> {
         let now = Instant::now();
         let (for_viewers, for_all) = (now + patience.mul_f64(VIEWERS_SHARE), now + patience);
+        let demo = self.demo.map(Demo::stop);
         self.web.stop_accepting();
         self.ingest.stop();
         registry.close();
         // In this order: requests under way become viewers until the web side has ended.
         let web_ended = self.web.join(for_viewers);
         let viewers_ended = self.delivery.shutdown(for_viewers);
-        let publishers_ended = self.ingest.join(for_all);
+        let demo_ended = demo.is_none_or(|demo| demo.join(for_all));
+        let publishers_ended = self.ingest.join(for_all) && demo_ended;
         log::info!("{}", self.delivery.totals());
         if web_ended && viewers_ended && publishers_ended { Ok(()) } else { Err(ShutdownTimeout) }
     }
@@ -287,6 +345,8 @@ pub(crate) fn stream_settings(config: &Config) -> StreamSettings {
         gop_time: config.limits.gop_time,
         lag_bytes: config.limits.viewer_lag_bytes,
         lag_time: config.limits.viewer_lag_time,
+        resume: config.timeouts.resume,
+        held: config.limits.rtmp_connections,
         total_bytes: config.limits.stream_bytes,
     }
 }

@@ -4,8 +4,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -13,8 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{InconsistentKeys, ServerConfig};
 
-/// How often the files are looked at, at the most.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+use crate::watched::Watched;
 
 /// Why there is no certificate to be had.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +70,7 @@ pub enum TlsError {
 #[derive(Debug)]
 pub(crate) struct Certificate {
     files: Files,
-    current: Mutex<Current>,
+    config: Watched<ServerConfig>,
 }
 
 #[derive(Debug)]
@@ -80,79 +79,31 @@ struct Files {
     key: PathBuf,
 }
 
-#[derive(Debug)]
-struct Current {
-    config: Arc<ServerConfig>,
-    /// Of the files when they were last read, whatever came of that.
-    version: Version,
-    looked: Instant,
-}
-
-/// Tells a file that has changed from one that has not: by time and length, or that it is not there.
-type Version = [Option<(SystemTime, u64)>; 2];
-
 impl Certificate {
     /// Reads both files.
     pub(crate) fn load(cert: Option<&Path>, key: Option<&Path>) -> Result<Arc<Self>, TlsError> {
         let (Some(cert), Some(key)) = (cert, key) else { return Err(TlsError::Missing) };
         let files = Files { cert: cert.to_owned(), key: key.to_owned() };
-        let version = files.version();
-        let config = files.load()?;
-        Ok(Arc::new(Self { files, current: Mutex::new(Current { config, version, looked: Instant::now() }) }))
+        let config = Watched::load(vec![files.cert.clone(), files.key.clone()], || files.load())?;
+        Ok(Arc::new(Self { files, config }))
     }
 
     /// What a connection that begins `now` is made with: the newest pair that can be used.
     pub(crate) fn config(&self, now: Instant) -> Arc<ServerConfig> {
-        if let Some(known) = self.known_if_due(now) {
-            self.look(known);
-        }
-        Arc::clone(&self.lock().config)
-    }
-
-    fn known_if_due(&self, now: Instant) -> Option<Version> {
-        let mut current = self.lock();
-        let due = now.saturating_duration_since(current.looked) >= LOOK_INTERVAL;
-        due.then(|| {
-            current.looked = now;
-            current.version
-        })
-    }
-
-    /// Without the lock: a slow disk holds up one new connection, not all.
-    fn look(&self, known: Version) {
-        let version = self.files.version();
-        if version == known {
-            return;
-        }
-        let loaded = self.files.load();
-        let mut current = self.lock();
-        current.version = version;
-        match loaded {
-            Ok(config) => {
-                current.config = config;
-                log::info!(
-                    "the certificate in {} has changed and is used from now on",
-                    self.files.cert.display()
-                );
-            }
-            Err(error) => log::error!("the certificate has changed, and the old one stays in use: {error}"),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        let file = self.files.cert.display();
+        self.config.newest(
+            now,
+            || self.files.load(),
+            |loaded| match loaded {
+                Ok(()) => log::info!("the certificate in {file} has changed and is used from now on"),
+                Err(error) => log::error!("the certificate has changed, and the old one stays in use: {error}"),
+            },
+        )
     }
 }
 
 impl Files {
-    fn version(&self) -> Version {
-        [&self.cert, &self.key].map(|file| {
-            let metadata = fs::metadata(file).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        })
-    }
-
-    fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    fn load(&self) -> Result<ServerConfig, TlsError> {
         let (chain, key) = (self.chain()?, self.key()?);
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let config = builder
@@ -163,7 +114,7 @@ impl Files {
         // when it closes.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Arc::new(config))
+        Ok(config)
     }
 
     /// The certificate first, then those that lead from it to the authority's.

@@ -8,17 +8,22 @@
 //! In a page, `{{NAME}}` stands for the hash of the asset NAME, so that browsers may keep an asset for
 //! ever (when it changes, so does its address), and `<!-- mpegts.js -->` for the script element.
 //!
+//! What shrinks by it is compressed here, once, for the browsers that take gzip.
+//!
 //! `RTMPD_NO_NPM=1` builds without npm.
 
 use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -27,6 +32,9 @@ const FILES: [&str; 5] = ["icon.svg", "index.js", "player.css", "player.js", "si
 
 /// Served at a path of their own, with the placeholders filled in.
 const PAGES: [(&str, &str); 2] = [("/", "index.html"), ("/resource/httpflv", "player.html")];
+
+/// Compressed copies that save less than a tenth are not kept.
+const WORTHWHILE: f64 = 0.9;
 
 /// How long npm may take before the build goes on without it.
 const NPM_TIMEOUT: Duration = Duration::from_secs(120);
@@ -61,7 +69,7 @@ fn main() -> Result<()> {
         fs::write(out.join(name), page)?;
         assets.push(Asset::new(path.to_owned(), out.join(name))?);
     }
-    fs::write(out.join("assets.rs"), table(&assets)?)?;
+    fs::write(out.join("assets.rs"), table(&assets, &out)?)?;
     Ok(())
 }
 
@@ -183,18 +191,23 @@ fn fill(page: &str, script: &str, assets: &[Asset]) -> String {
     assets.iter().fold(page, |page, asset| page.replace(&format!("{{{{{}}}}}", asset.name()), &asset.hash))
 }
 
-/// The table as Rust source; the HTTP side defines `Asset` and includes it.
-fn table(assets: &[Asset]) -> Result<String> {
+/// The table as Rust source; the HTTP side defines `Asset` and includes it. Compressed copies go to `out`.
+fn table(assets: &[Asset], out: &Path) -> Result<String> {
     let mut source = String::from(
         "/// The web pages and what they need, each with the path that it is served at.\n\
          pub(crate) static ASSETS: &[Asset] = &[\n",
     );
-    for Asset { path, content_type, hash, file } in assets {
-        let file = file.to_str().ok_or("the build directory's path is not UTF-8")?;
+    for asset in assets {
+        let Asset { path, content_type, hash, file } = asset;
+        let compressed = match asset.compress(out)? {
+            Some(file) => format!("Some(include_bytes!({:?}))", utf8(&file)?),
+            None => "None".to_owned(),
+        };
         writeln!(
             source,
-            "    Asset {{ path: {path:?}, content_type: {content_type:?}, \
-             etag: \"\\\"{hash}\\\"\", body: include_bytes!({file:?}) }},"
+            "    Asset {{ path: {path:?}, content_type: {content_type:?}, hash: {hash:?}, \
+             body: include_bytes!({:?}), gzip: {compressed} }},",
+            utf8(file)?
         )?;
     }
     source.push_str("];\n");
@@ -213,6 +226,20 @@ impl Asset {
     fn new(path: String, file: PathBuf) -> Result<Self> {
         let body = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(Self { content_type: content_type(&file)?, hash: hash(&body), path, file })
+    }
+
+    /// Compresses it into `out`, if that is worth while.
+    fn compress(&self, out: &Path) -> Result<Option<PathBuf>> {
+        let body = fs::read(&self.file)?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&body)?;
+        let compressed = encoder.finish()?;
+        if compressed.len() as f64 > body.len() as f64 * WORTHWHILE {
+            return Ok(None);
+        }
+        let file = out.join(format!("{}.gz", self.hash));
+        fs::write(&file, compressed)?;
+        Ok(Some(file))
     }
 
     /// The last part of the path, which pages use as placeholder.
@@ -238,6 +265,10 @@ fn hash(body: &[u8]) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| "the build directory's path is not UTF-8".into())
 }
 
 fn variable(name: &str) -> Result<String> {

@@ -82,6 +82,32 @@ fn the_right_key_publishes_wherever_an_encoder_puts_it() {
 }
 
 #[test]
+fn a_file_of_keys_that_changes_is_read_again_and_one_without_keys_is_not_taken() {
+    let file = Secret::new("changing-keys", b"live one\n");
+    let mut rtmpd = Rtmpd::start_with(&["--publish-keys", file.path()]);
+    let publish = |key: &str| {
+        let mut client = RtmpClient::connect(rtmpd.rtmp());
+        client.publish("live", &format!("{key}?key={key}")).map(|stream| (client, stream))
+    };
+    let (mut early, stream) = publish("one").unwrap();
+    fs::write(file.path(), b"live two\n").unwrap();
+    wait_until("the new key to count", seconds(10), || publish("two").ok());
+    assert!(publish("one").is_err_and(|code| code == DENIED));
+    rtmpd.log().wait_for("a line about it", 0, |line| line.contains("publish keys have changed and count"));
+    early.unpublish(stream);
+    rtmpd
+        .log()
+        .wait_for("the early one to end by itself", 0, |line| line.contains("finished by the publisher"));
+
+    fs::write(file.path(), b"# none\n").unwrap();
+    wait_until("an error in the log", seconds(10), || {
+        assert!(publish("two").is_ok(), "the old key still counts");
+        rtmpd.log().all().iter().any(|line| line.contains("old ones still count")).then_some(())
+    });
+    rtmpd.assert_sound();
+}
+
+#[test]
 fn a_publisher_that_tries_again_and_again_does_not_flood_the_log() {
     let rtmpd = Rtmpd::start_with(&["--publish-key", &format!("={RIGHT}")]);
     let start = Instant::now();

@@ -43,3 +43,17 @@ fn the_page_waits_for_the_default_stream_and_plays_it() {
     assert_no_complaints(&browser);
     rtmpd.assert_sound();
 }
+
+#[test]
+fn the_page_plays_from_the_next_keyframe_on_and_from_anywhere() {
+    let (mut rtmpd, source) = (Rtmpd::start(), media::long());
+    let _publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
+    for start in ["key", "live"] {
+        let browser = Browser::start();
+        browser.open(&rtmpd.play_url(&format!("/resource/httpflv?app=live&stream=cam1&start={start}")));
+        play(&browser);
+        assert_plays(&browser, [320, 180]);
+        assert_no_complaints(&browser);
+    }
+    rtmpd.assert_sound();
+}

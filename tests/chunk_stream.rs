@@ -1,9 +1,14 @@
 //! The chunk reader and writer, byte by byte: every header form, every split, every limit at its edge.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/noise.rs"]
+mod noise;
+
 use rtmpd::media::Timestamp;
 use rtmpd::rtmp::chunk::{ChunkError, ChunkLimits, ChunkReader, ChunkStreamId, ChunkWriter};
 use rtmpd::rtmp::message::{Message, MessageType};
+
+use noise::Noise;
 
 const AUDIO: u8 = 8;
 const VIDEO: u8 = 9;
@@ -323,18 +328,6 @@ fn a_peer_without_a_stream_has_little_room() {
     let mut reader = ChunkReader::new(room);
     reader.set_limits(ChunkLimits::default());
     assert_eq!(read_all(&mut reader, &announce(0xFF_FFFF)), Ok(vec![]));
-}
-
-/// A small generator of reproducible noise (xorshift).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use support::compare::Packets;
 use support::ffmpeg::{Program, Publisher, Reader};
+use support::flv::{Kind, Tag};
 use support::http;
 use support::media::{self, Enhanced};
 use support::page;
@@ -41,6 +42,25 @@ fn hevc_plays_under_codec_id_12_for_those_who_ask() {
     assert_eq!(header.body[5], 1, "an hvcC");
     viewer.find_tag("a keyframe", |tag| tag.body.starts_with(&[0x1C, 1]));
     viewer.find_tag("another frame", |tag| tag.body.starts_with(&[0x2C, 1]));
+    drop(publisher);
+}
+
+#[test]
+fn hdr_metadata_of_a_real_encoder_goes_to_those_who_can_take_it() {
+    let _turn = alone();
+    let rtmpd = Rtmpd::start();
+    let publisher = publish(&media::enhanced(Enhanced::HdrHevc), &rtmpd);
+    let play = |query| http::play(rtmpd.http(), &format!("/live/cam1.flv{query}"));
+    let (mut raw, mut browser) = (play("?enhanced=raw"), play(""));
+    let is_metadata = |tag: &Tag| tag.kind == Kind::Video && tag.body[0] & 0x8F == 0x84;
+    let told = raw.find_tag("colours", is_metadata);
+    assert!(told.body.windows(9).any(|part| part == b"colorInfo"), "{told:?}");
+    let is_keyframe = |tag: &Tag| tag.kind == Kind::Video && [0x91, 0x93].contains(&tag.body[0]);
+    raw.find_tag("a keyframe behind it", is_keyframe);
+    browser.find_tag("a keyframe", |tag| {
+        assert!(!is_metadata(tag), "mpegts.js ends with an error at it");
+        is_keyframe(tag)
+    });
     drop(publisher);
 }
 

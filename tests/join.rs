@@ -3,14 +3,17 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use support::ffmpeg::Publisher;
 use support::flv::{FlvReader, Kind, Tag};
-use support::http;
+use support::http::{self, Body, Reply};
 use support::media::{self, Source};
+use support::rtmp::RtmpClient;
 use support::rtmpd::Rtmpd;
 
 #[test]
@@ -87,6 +90,51 @@ fn http_1_1_gets_chunks_and_http_1_0_a_plain_body_until_the_close() {
         source.run_of_tags(&body.join().unwrap()).assert_to_end();
     }
     publisher.finish();
+}
+
+/// Keyframes are two seconds of media apart, and no frame comes but those that are sent here: a head that has come
+/// says that its viewer has its place.
+#[test]
+fn viewers_choose_where_they_begin() {
+    let rtmpd = Rtmpd::start_with(&["--start", "live"]);
+    let server = rtmpd.http();
+    let mut waiting = http::connect(server);
+    waiting.write_all(b"GET /live/cam1.flv?start=key HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    rtmpd.log().wait_for("a viewer that waits", 0, |line| line.contains("waits up to"));
+    let mut publisher = RtmpClient::connect(rtmpd.rtmp());
+    let stream = publisher.publish("live", "cam1").unwrap();
+    let body = vec![0x17, 0, 0, 0, 0, 1, 100, 0, 31];
+    publisher.send_tag(stream, &Tag { kind: Kind::Video, timestamp: 0, body });
+    let mut send = |frames: Range<u32>| {
+        for frame in frames {
+            let first = if frame % 50 == 0 { 0x17 } else { 0x27 };
+            let body = vec![first, 1, 0, 0, 0, frame as u8, 1, 2, 3];
+            publisher.send_tag(stream, &Tag { kind: Kind::Video, timestamp: frame * 40, body });
+        }
+    };
+    send(0..1);
+    let frames_of = |mut viewer: FlvReader<Body>, last: u32| {
+        assert!(viewer.has_video && viewer.next_tag().unwrap().is_metadata());
+        let mut frames = Vec::new();
+        while frames.last() != Some(&last) {
+            frames.push(viewer.find_tag("a frame", Tag::is_frame).timestamp / 40);
+        }
+        frames
+    };
+
+    let reply = |query: &str| http::get(server, &format!("/live/cam1.flv{query}")).body;
+    let first = FlvReader::open(Reply::read(waiting, false).body);
+    send(1..75);
+    assert_eq!(frames_of(first, 74), (0..75).collect::<Vec<_>>(), "who waited gets the first keyframe");
+    let gop = FlvReader::open(reply("?start=gop"));
+    assert_eq!(frames_of(gop, 74), (50..75).collect::<Vec<_>>(), "while nothing new comes");
+    let (key, live) = (reply("?start=key"), reply(""));
+    send(75..110);
+    assert_eq!(frames_of(FlvReader::open(key), 109), (100..110).collect::<Vec<_>>());
+    assert_eq!(frames_of(FlvReader::open(live), 109), (75..110).collect::<Vec<_>>());
+
+    let wrong = http::get(server, "/live/cam1.flv?start=nonsense");
+    assert_eq!((wrong.status, wrong.text().trim()), (400, "start takes gop, key or live"));
 }
 
 /// For a viewer that was there before the publisher, and for one that joins a running stream.

@@ -9,7 +9,9 @@ use std::sync::Mutex;
 use std::thread;
 
 use rtmpd::media::PacketKind;
-use rtmpd::{Error, Server, ServerHandle, StreamName, Tag};
+use rtmpd::{
+    Error, HealthWarning, Server, ServerHandle, Start, StreamName, StreamStatus, Tag, ViewerState, ViewerStatus,
+};
 use socket2::{Domain, Socket, Type};
 use support::deadline::{seconds, wait_until};
 use support::flv::{Kind, Tag as SourceTag};
@@ -96,7 +98,7 @@ fn a_program_sees_the_tags_that_a_publisher_sends() {
     assert_eq!((status.name.as_str(), status.video_codec.as_deref()), ("live/cam1", Some("H.264")));
     assert!(status.tracks.video && !status.tracks.audio);
     assert!(status.publisher.starts_with(&publisher.address()), "{}", status.publisher);
-    drop(publisher);
+    publisher.unpublish(stream);
     assert!(next().is_none(), "the subscription ends with the stream");
     wait_until("the stream to be gone", seconds(5), || server.streams().is_empty().then_some(()));
     server.shutdown(seconds(5)).unwrap();
@@ -105,7 +107,7 @@ fn a_program_sees_the_tags_that_a_publisher_sends() {
 #[test]
 fn it_is_known_what_became_of_every_viewer() {
     let server = start();
-    let (publisher, stream) = publish(&server, "live", "totals");
+    let (mut publisher, stream) = publish(&server, "live", "totals");
     subscribe(&server, &StreamName::new("live", "totals").unwrap());
     let play = || {
         let mut viewer = http::play(server.http_addr(), "/live/totals.flv");
@@ -127,10 +129,49 @@ fn it_is_known_what_became_of_every_viewer() {
     let mut waiting = http::connect(server.http_addr());
     waiting.write_all(b"GET /live/later.flv?wait=60 HTTP/1.1\r\n\r\n").unwrap();
     totals("one to wait", &|totals| totals.waiting == 1);
-    drop((publisher, stream));
+    publisher.unpublish(stream);
     let after = totals("one to see the end", &|totals| totals.ended == 1);
     assert_eq!((after.joined, after.watching, after.skips, after.failed), (2, 0, 0, 0));
     drop(stays);
+    server.shutdown(seconds(5)).unwrap();
+}
+
+#[test]
+fn a_streams_status_says_what_it_is_made_of_and_what_is_wrong_with_it() {
+    let server = start();
+    let mut publisher = RtmpClient::connect(server.rtmp_addr());
+    let stream = publisher.publish("live", "status").unwrap();
+    // libopenh264's header of 322 by 242 pixels; AAC of 44100 Hz on two channels.
+    let record = b"\x01\x42\xC0\x14\xFF\xE1\0\x10\x67\x42\xC0\x14\x8C\x68\x15\x08\x58\x88\x8C\x04\x07\x84\
+        \x42\x35\x01\0\x04\x68\xCE\x3C\x80";
+    let picture = [b"\x17\0\0\0\0", &record[..]].concat();
+    let audio = |timestamp, body: &[u8]| SourceTag { kind: Kind::Audio, timestamp, body: body.to_vec() };
+    publisher.send_tag(stream, &SourceTag { kind: Kind::Video, timestamp: 0, body: picture });
+    publisher.send_tag(stream, &audio(0, &[0xAF, 0, 0x12, 0x10]));
+    let mut send = |times: &[u32]| {
+        for time in times {
+            publisher.send_tag(stream, &audio(*time, &[0xAF, 1, 5]));
+            publisher.send_tag(stream, &video(*time, time % 6000 == 0));
+        }
+    };
+    send(&[0, 1000, 2000, 3000, 4000, 5000, 6000]);
+    let status = |what: &str, wanted: &dyn Fn(&StreamStatus) -> bool| {
+        wait_until(what, seconds(5), || server.streams().into_iter().next().filter(|status| wanted(status)))
+    };
+    let longest = seconds(6);
+    let long = HealthWarning::KeyframeInterval { longest };
+    let now = status("a warning of the keyframe interval", &|status| status.health.contains(&long));
+    assert_eq!((now.video_frames, now.audio_frames), (7, 7));
+    assert_eq!((now.keyframe_interval, now.longest_keyframe_interval), (Some(longest), Some(longest)));
+    assert_eq!((now.size, now.sample_rate, now.channels), (Some((322, 242)), Some(44_100), Some(2)));
+    assert!(now.bitrate > 0 && now.frame_rate > 0.0, "{now:?}");
+    log_line(&["stream live/status: keyframes are up to 6.0 s apart", "set a keyframe interval"]);
+    send(&[3_600_000, 3_600_040]);
+    let jumped = |warning: &HealthWarning| matches!(warning, HealthWarning::Timestamps { jumps: 1, .. });
+    status("a warning of the jump", &|status| status.health.iter().any(jumped));
+    log_line(&["stream live/status: timestamps are unsteady (jumps: 1,"]);
+    let told = |line: &&String| line.contains("stream live/status: keyframes are");
+    assert_eq!(LINES.lock().unwrap().iter().filter(told).count(), 1, "said once");
     server.shutdown(seconds(5)).unwrap();
 }
 
@@ -141,7 +182,7 @@ fn viewers_are_counted_while_they_watch() {
     subscribe(&server, &StreamName::new("", "").unwrap());
     let viewers = |count| {
         wait_until("the number of viewers", seconds(5), || {
-            (server.streams()[0].viewers == count).then_some(())
+            (server.streams()[0].viewers.total() == count).then_some(())
         });
     };
     let first = http::play(server.http_addr(), "/service/httpflv");
@@ -151,6 +192,54 @@ fn viewers_are_counted_while_they_watch() {
     viewers(1);
     drop(second);
     viewers(0);
+}
+
+#[test]
+fn each_viewer_is_known_while_it_is_there() {
+    let server = start();
+    assert!(server.viewers().is_empty());
+    let (mut publisher, stream) = publish(&server, "live", "known");
+    let subscription = subscribe(&server, &StreamName::new("live", "known").unwrap());
+    let mut viewer = http::play(server.http_addr(), "/live/known.flv?only=video");
+    viewer.find_tag("a keyframe", SourceTag::is_keyframe);
+    let the_only_one = |what: &str, wanted: &dyn Fn(&ViewerStatus) -> bool| {
+        let one = || Some(server.viewers()).filter(|viewers| viewers.len() == 1)?.pop();
+        wait_until(what, seconds(5), || one().filter(|viewer| wanted(viewer)))
+    };
+    let first = the_only_one("a viewer that keeps up", &|viewer| viewer.state == ViewerState::Watching);
+    assert_eq!(
+        (first.stream.as_str(), first.start, first.wanted.as_str()),
+        ("live/known", Start::Gop, "only=video")
+    );
+    assert_eq!((first.protocol.to_string().as_str(), first.skips), ("HTTP-FLV", 0));
+    assert!(
+        first.peer.starts_with("127.0.0.1:") && first.bytes > 0 && first.elapsed < seconds(30),
+        "{first:?}"
+    );
+    let counts = server.streams()[0].viewers;
+    assert_eq!((counts.http_flv, counts.subscribers, counts.total()), (1, 1, 2));
+    drop(subscription);
+
+    publisher.send_tag(stream, &video(80, false));
+    viewer.find_tag("the next frame", |tag| tag.timestamp == 80);
+    let then =
+        the_only_one("more bytes, and a bitrate", &|viewer| viewer.bytes > first.bytes && viewer.bitrate > 0);
+    assert_eq!((then.id, then.behind.is_zero()), (first.id, true));
+    drop(viewer);
+    wait_until("nobody", seconds(5), || server.viewers().is_empty().then_some(()));
+
+    let mut waiting = http::connect(server.http_addr());
+    waiting.write_all(b"GET /live/unknown.flv?wait=60&start=live HTTP/1.1\r\n\r\n").unwrap();
+    let address = waiting.local_addr().unwrap().to_string();
+    let waits =
+        |viewer: &ViewerStatus| matches!(viewer.state, ViewerState::Waiting { left } if left > seconds(50));
+    let second = the_only_one("one who waits", &waits);
+    assert_eq!((second.stream.as_str(), second.peer, second.bytes), ("live/unknown", address, 0));
+    assert!(second.id > first.id, "numbers are not used again");
+    let (_publisher, _) = publish(&server, "live", "unknown");
+    let joined = the_only_one("it to join", &|viewer| viewer.bytes > 0);
+    assert_eq!((joined.id, joined.start), (second.id, Start::First));
+    server.shutdown(seconds(5)).unwrap();
 }
 
 #[test]
@@ -170,7 +259,7 @@ fn viewers_that_take_nothing_are_given_up() {
             socket
         })
         .collect();
-    let viewers = |server: &ServerHandle| server.streams()[0].viewers;
+    let viewers = |server: &ServerHandle| server.streams()[0].viewers.http_flv;
     wait_until("20 viewers", seconds(5), || (viewers(&server) == stalled.len()).then_some(()));
     let mut time = 80;
     wait_until("none of them", seconds(30), || {
@@ -301,7 +390,7 @@ fn a_dropped_subscription_and_many_of_them_hold_nobody_up() {
     for time in (80..4000).step_by(40) {
         publisher.send_tag(stream, &video(time, time % 1000 == 0));
     }
-    drop(publisher);
+    publisher.unpublish(stream);
     for reader in readers {
         assert_eq!(reader.join().unwrap(), Some(3960), "every reader came to the last frame");
     }

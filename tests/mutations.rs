@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rtmpd::rtmp::handshake::PACKET_LENGTH;
 use rtmpd::rtmp::session::Event;
 
+use support::noise::Noise;
 use support::recordings;
 use support::session::{self, drive};
 
@@ -18,7 +19,7 @@ use support::session::{self, drive};
 const MUTANTS: usize = 20_000;
 
 /// Slow machines do fewer.
-const TIME: Duration = Duration::from_secs(15);
+const TIME: Duration = Duration::from_secs(10);
 
 const HELLO: usize = 1 + 2 * PACKET_LENGTH;
 
@@ -31,7 +32,7 @@ fn mutated_recordings_are_answered_refused_or_go_on() {
     for round in 0..MUTANTS {
         for (index, recording) in corpus.iter().enumerate() {
             let other = &corpus[noise.below(corpus.len())];
-            let mutant = noise.mutate(recording, other);
+            let mutant = mutate(&mut noise, recording, other);
             let piece = 1 + noise.below(4000);
             let driven = panic::catch_unwind(|| {
                 let driven = drive(mutant.chunks(piece));
@@ -59,54 +60,38 @@ struct Seen {
     finished: usize,
 }
 
-/// A small generator of reproducible noise (xorshift).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+/// Mostly behind the handshake and near the commands, where there is more to break.
+fn place(noise: &mut Noise, bytes: &[u8]) -> usize {
+    match noise.below(16) {
+        0 => noise.below(bytes.len()),
+        1..=7 => (HELLO + noise.below(700)).min(bytes.len() - 1),
+        _ => (HELLO + noise.below(bytes.len().saturating_sub(HELLO))).min(bytes.len() - 1),
     }
+}
 
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 16) as usize % bound.max(1)
-    }
-
-    /// Mostly behind the handshake and near the commands, where there is more to break.
-    fn place(&mut self, bytes: &[u8]) -> usize {
-        match self.below(16) {
-            0 => self.below(bytes.len()),
-            1..=7 => (HELLO + self.below(700)).min(bytes.len() - 1),
-            _ => (HELLO + self.below(bytes.len().saturating_sub(HELLO))).min(bytes.len() - 1),
-        }
-    }
-
-    fn mutate(&mut self, bytes: &[u8], other: &[u8]) -> Vec<u8> {
-        const EDGES: [u8; 6] = [0, 1, 0x7F, 0x80, 0xFE, 0xFF];
-        let mut mutant = bytes.to_vec();
-        for _ in 0..=self.below(4) {
-            let at = self.place(&mutant);
-            let length = (1 + self.below(64)).min(mutant.len() - at);
-            match self.below(8) {
-                0 | 1 => mutant[at] ^= 1 << self.below(8),
-                2 => mutant[at] = self.next() as u8,
-                // A length or a time, more or less.
-                3 | 4 => mutant[at..at + length.min(4)].fill(EDGES[self.below(EDGES.len())]),
-                5 => drop(mutant.drain(at..at + length)),
-                6 => {
-                    let from = self.place(other);
-                    let part = &other[from..(from + length).min(other.len())];
-                    mutant.splice(at..at, part.iter().copied());
-                }
-                _ if self.below(4) == 0 => mutant.truncate(at + 1),
-                _ => {
-                    let again = mutant[at..at + length].to_vec();
-                    mutant.splice(at..at, again);
-                }
+fn mutate(noise: &mut Noise, bytes: &[u8], other: &[u8]) -> Vec<u8> {
+    const EDGES: [u8; 6] = [0, 1, 0x7F, 0x80, 0xFE, 0xFF];
+    let mut mutant = bytes.to_vec();
+    for _ in 0..=noise.below(4) {
+        let at = place(noise, &mutant);
+        let length = (1 + noise.below(64)).min(mutant.len() - at);
+        match noise.below(8) {
+            0 | 1 => mutant[at] ^= 1 << noise.below(8),
+            2 => mutant[at] = noise.next() as u8,
+            // A length or a time, more or less.
+            3 | 4 => mutant[at..at + length.min(4)].fill(EDGES[noise.below(EDGES.len())]),
+            5 => drop(mutant.drain(at..at + length)),
+            6 => {
+                let from = place(noise, other);
+                let part = &other[from..(from + length).min(other.len())];
+                mutant.splice(at..at, part.iter().copied());
+            }
+            _ if noise.below(4) == 0 => mutant.truncate(at + 1),
+            _ => {
+                let again = mutant[at..at + length].to_vec();
+                mutant.splice(at..at, again);
             }
         }
-        mutant
     }
+    mutant
 }

@@ -159,7 +159,7 @@ fn flood(scene: &Scene, part: &[u8]) -> usize {
         client.try_send_raw(part).expect("a publisher may be fast");
         sent += part.len();
     }
-    drop(client);
+    client.unpublish(stream);
     let seen = watching.join().unwrap();
     println!("its viewer saw {} MB", seen / 1_000_000);
     assert!(seen > 1_000_000, "the flood's own viewer saw {seen} bytes");

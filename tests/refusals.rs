@@ -119,17 +119,17 @@ fn a_second_publisher_takes_over_from_a_silent_one() {
     let source = media::other_size();
     let start = Instant::now();
     let second = Publisher::start(&source, &rtmpd.publish_url("/live/cam1"));
-    // The viewers of the first are told that it is over, and may ask again.
-    viewer.rest();
+    // The viewers of the first see the second's frames, from its first keyframe on.
+    let header = source.tags.iter().find(|tag| tag.is_sequence_header()).unwrap();
+    viewer.find_tag("the second's sequence header", |tag| tag.body == header.body);
     let took = start.elapsed();
-    assert!(viewer.input().is_complete(), "no last chunk");
     assert!((seconds(2)..seconds(6)).contains(&took), "silent for 3 s, but replaced after {took:?}");
-    let mut viewer = http::play(server, "/live/cam1.flv");
 
     // The first one comes back too late.
     silent.thaw();
     silent.fail(seconds(10));
     let run = source.run_of_tags(&viewer.rest());
+    assert!(viewer.input().is_complete(), "no last chunk");
     run.assert_from_start();
     run.assert_to_end();
     second.finish();
@@ -200,6 +200,31 @@ fn a_viewer_of_an_unknown_stream_is_told_so_after_a_wait() {
 }
 
 #[test]
+fn how_long_a_request_may_wait_is_a_setting() {
+    let rtmpd = Rtmpd::start_with(&["--wait", "0", "--max-wait", "1"]);
+    let too_long = http::get(rtmpd.http(), "/nobody.flv?wait=2");
+    assert_eq!((too_long.status, too_long.text().trim()), (400, "wait takes seconds from 0 to 1"));
+    for (path, shortest) in [("/nobody.flv", 0), ("/nobody.flv?wait=1", 1)] {
+        let (reply, took) = timed(|| http::get(rtmpd.http(), path));
+        assert_eq!(reply.status, 404);
+        assert!((seconds(shortest)..seconds(shortest + 2)).contains(&took), "{path}: {took:?}");
+    }
+    let complaint = fails_with(2, Rtmpd::command().args(["--max-wait", "70", "--wait", "71"]));
+    assert!(complaint.contains("--wait is 71s") && complaint.contains("--max-wait 70s"), "{complaint}");
+}
+
+#[test]
+fn a_publisher_that_sends_nothing_is_disconnected_when_the_setting_says_so() {
+    let rtmpd = Rtmpd::start_with(&["--publisher-timeout", "1"]);
+    let mut publisher = RtmpClient::connect(rtmpd.rtmp());
+    let stream = publisher.publish("live", "cam1").unwrap();
+    publisher.send(rtmp::VIDEO, stream, 0, &[0x17, 1, 0, 0, 0, 1]);
+    let silent = format!("publisher {} left live/cam1: nothing received for 1 s", publisher.address());
+    publisher.read_until_closed(seconds(5));
+    rtmpd.log().wait_for("its line in the log", 0, |line| line.contains(&silent));
+}
+
+#[test]
 fn paths_that_cannot_be_are_bad_requests() {
     let (mut rtmpd, bystander) = with_bystander();
     let paths = [
@@ -257,6 +282,23 @@ fn other_methods_are_told_which_ones_there_are() {
 }
 
 #[test]
+fn who_is_refused_again_and_again_does_not_flood_the_log() {
+    let rtmpd = Rtmpd::start();
+    let start = Instant::now();
+    for _ in 0..200 {
+        let mut stranger = http::connect(rtmpd.rtmp());
+        stranger.write_all(&[0xa5; 50]).unwrap();
+        http::read_until_closed(stranger, seconds(5));
+        assert_eq!(http::get(rtmpd.http(), "/live/nobody.flv?wait=0").status, 404);
+    }
+    let most = 20 * (2 + start.elapsed().as_secs() as usize);
+    for refusal in ["does not speak RTMP", "is not live"] {
+        let lines = rtmpd.log().all().iter().filter(|line| line.contains(refusal)).count();
+        assert!((1..=most).contains(&lines), "{lines} lines {refusal:?}:\n{}", rtmpd.log().tail());
+    }
+}
+
+#[test]
 fn head_options_and_cross_origin_requests_are_answered() {
     let (mut rtmpd, bystander) = with_bystander();
     let server = rtmpd.http();
@@ -274,6 +316,9 @@ fn head_options_and_cross_origin_requests_are_answered() {
     let (absent, took) = timed(|| http::request(server, "HEAD", "/live/nobody.flv?wait=0"));
     assert_eq!(absent.status, 404);
     assert!(took < seconds(2), "{took:?}");
+    let no_track = http::request(server, "HEAD", "/live/bystander.flv?track=9");
+    assert_eq!((no_track.status, no_track.header("access-control-allow-origin")), (404, Some("*")));
+    assert_eq!(http::get(server, "/live/bystander.flv?track=9").status, 404);
 
     let preflight = "OPTIONS /live/bystander.flv HTTP/1.1\r\nHost: localhost\r\nOrigin: http://example.org\r\n\
         Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: range\r\n\r\n";

@@ -59,7 +59,7 @@ fn a_clock_cut_off_at_24_bits_and_one_that_starts_again_go_on() {
         }
         viewer.get_or_insert_with(|| http::play(rtmpd.http(), "/live/cam1.flv"));
     }
-    drop(publisher);
+    publisher.unpublish(stream);
     let tags = viewer.unwrap().rest();
     for kind in [Kind::Audio, Kind::Video] {
         let times: Vec<u32> = tags.iter().filter(|tag| tag.kind == kind).map(|tag| tag.timestamp).collect();

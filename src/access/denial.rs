@@ -46,6 +46,8 @@ pub(crate) enum Denial {
     SignatureWrong,
     #[error("The link has expired: ask for another.")]
     Expired,
+    #[error("Pages of this site may not play here: --ws-origin names those that may.")]
+    Origin,
     #[error(transparent)]
     Program(#[from] Denied),
     #[error("The program that decides about this has panicked.")]

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::path::Path;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use hmac::Mac as _;
 
 use super::Denial;
+use super::digest::digest;
 use super::file::{FileError, Source};
 use crate::media::{StreamName, StreamNameError};
+
+const PURPOSE: &[u8] = b"rtmpd publish key";
 
 /// The keys with which streams may be published. Only digests of them are kept.
 #[derive(Clone, Default)]
@@ -52,7 +54,7 @@ impl PublishKeys {
             _ if key.contains(is_torn) => return Err(KeyError::Character),
             _ => {}
         }
-        let digest = digest(key).finalize().into_bytes().into();
+        let digest = digest(PURPOSE, key).finalize().into_bytes().into();
         self.0.push(PublishKey { path: StreamName::new(path, "")?, digest });
         Ok(())
     }
@@ -97,7 +99,7 @@ impl PublishKeys {
         let Some(longest) = covering().map(|key| key.path.as_str().len()).max() else {
             return Err(Denial::KeyNotFound);
         };
-        let given = digest(given.ok_or(Denial::KeyMissing)?);
+        let given = digest(PURPOSE, given.ok_or(Denial::KeyMissing)?);
         // All of them are looked at, and each in constant time: how long it takes says nothing about any.
         let of_path = covering().filter(|key| key.path.as_str().len() == longest);
         let matches = of_path.filter(|key| given.clone().verify_slice(&key.digest).is_ok()).count();
@@ -131,10 +133,4 @@ impl fmt::Debug for PublishKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.iter().map(|key| key.path.as_str())).finish()
     }
-}
-
-/// Keys are kept and compared as digests: those are of one length, and there is nothing to show by mistake.
-fn digest(key: &str) -> Hmac<Sha256> {
-    let mac = Hmac::new_from_slice(b"rtmpd publish key");
-    mac.unwrap_or_else(|_| unreachable!("HMAC takes keys of any length")).chain_update(key)
 }

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Denial;
+use crate::peer::is_in;
 
 /// From where something is allowed; by default from everywhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,9 +18,7 @@ pub struct Networks {
 impl Networks {
     /// Whether an address is allowed.
     pub fn permit(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
-        (self.allow.is_empty() || is_in(&self.allow)) && !is_in(&self.deny)
+        (self.allow.is_empty() || is_in(&self.allow, address)) && !is_in(&self.deny, address)
     }
 
     pub(super) fn is_everywhere(&self) -> bool {

@@ -139,7 +139,7 @@ fn nothing_secret_is_in_debug_output() {
     let mut rules = Rules { publish_keys: keys(&[("live", "hush")]), ..Rules::default() };
     rules.play_secret = Some(PlaySecret::new(b"hushhushhushhush").unwrap());
     let config = crate::Config { access: rules.clone(), ..crate::Config::default() };
-    let access = Access { rules, ..Access::default() };
+    let access = Access::new(rules, Callbacks::default()).unwrap();
     let attempt = publish("live?token=hush", "cam?key=hush");
     for text in [format!("{config:?}"), format!("{access:?}"), format!("{attempt:#?}")] {
         assert!(text.contains("live") && !text.contains("hush"), "{text}");
@@ -336,4 +336,33 @@ fn what_clients_are_told_is_short() {
         assert!(denial.to_string().len() <= MAX_REASON, "{denial}");
         assert!(!denial.to_string().contains("authmod"));
     }
+}
+
+#[test]
+fn ipv4_networks_may_be_written_as_ipv6_has_them() {
+    let networks = |text: &str| vec![text.parse().unwrap()];
+    let denied = Networks { deny: networks("::ffff:192.0.2.0/120"), ..Networks::default() };
+    assert!(!denied.permit("192.0.2.1".parse().unwrap()));
+    assert!(!denied.permit("::ffff:192.0.2.1".parse().unwrap()));
+    assert!(denied.permit("192.0.3.1".parse().unwrap()));
+    let allowed = Networks { allow: networks("::ffff:192.0.2.1/128"), ..Networks::default() };
+    assert!(allowed.permit("192.0.2.1".parse().unwrap()) && !allowed.permit("192.0.2.2".parse().unwrap()));
+}
+
+#[test]
+fn the_servers_own_stream_is_let_in_past_everything_and_no_other() {
+    let mut rules = Rules { publish_keys: keys(&[("", "for-all")]), ..Rules::default() };
+    rules.publish_from.deny.push("0.0.0.0/0".parse().unwrap());
+    let callbacks =
+        Callbacks { on_publish: Some(Arc::new(|_| Err(Denied::new("No.")))), ..Callbacks::default() };
+    let mut access = Access::new(rules, callbacks).unwrap();
+    let key = access.admit_own(&stream("live/demo")).unwrap();
+    assert_ne!(key, access.admit_own(&stream("live/demo")).unwrap(), "another each time");
+    assert_eq!(access.may_publish(&publish("live", &format!("demo?key={key}"))), Ok(()));
+    for name in
+        [format!("cam1?key={key}"), "demo?key=for-all".into(), "demo".into(), format!("demo?key={key}0")]
+    {
+        assert_eq!(access.may_publish(&publish("live", &name)), Err(Denial::Network), "{name}");
+    }
+    assert!(!format!("{access:?}").contains(&key));
 }

@@ -11,7 +11,7 @@ pub struct Limits {
     /// Most HTTP connections that have not become viewers: requests being read or answered. One more takes the
     /// place of the oldest that dawdles.
     pub http_requests: usize,
-    /// Most RTMP connections.
+    /// Most RTMP connections, and most streams that are held for a publisher that was lost.
     pub rtmp_connections: usize,
     /// Most RTMP connections from one address, loopback excepted; 0 means no limit.
     pub rtmp_connections_per_address: usize,
@@ -75,6 +75,10 @@ const VIEWER_MEMORY: usize = 6 << 10;
 /// reads into, and what has been read and not been made a burst.
 const PUBLISHER_MEMORY: usize = 192 << 10;
 
+/// What a stream takes beside its window: counters, its health, headers of the usual length. There may be as many that are
+/// held for a lost publisher as there may be RTMP connections.
+const STREAM_MEMORY: usize = 24 << 10;
+
 /// What TLS adds to an RTMP connection at the most: what is read at once, what is decrypted of it, a record or a
 /// handshake's message that is not whole, and what waits to be sent.
 pub(crate) const TLS_MEMORY: usize = 192 << 10;
@@ -91,7 +95,7 @@ impl Limits {
         let streams = 2 * self.stream_bytes;
         // Who must go has a moment to notice, in which more comes.
         let unfinished = 2 * self.unfinished_bytes;
-        let publishers = self.rtmp_connections * PUBLISHER_MEMORY;
+        let publishers = self.rtmp_connections * (PUBLISHER_MEMORY + 2 * STREAM_MEMORY);
         let requests = self.http_requests.min(self.http_connections) * REQUEST_MEMORY + MAX_ANSWERS;
         let viewers = self.http_connections * VIEWER_MEMORY;
         BASE_MEMORY + streams + unfinished + publishers + requests + viewers

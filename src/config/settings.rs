@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Config, Takeover};
+use crate::stream::Start;
 
 /// One setting that has a name.
 pub struct Setting {
@@ -50,11 +51,52 @@ pub static SETTINGS: &[Setting] = &[
         apply: |config, text| file(text).map(|file| config.tls_key = Some(file)),
     },
     Setting {
+        name: "start",
+        value: "WHERE",
+        help: "where viewers begin who do not say it by ?start=: gop (newest keyframe: a picture at once), key (next keyframe) or live (at once, lowest delay) [default: gop]",
+        apply: |config, text| {
+            config.start = match text {
+                "gop" => Start::Gop,
+                "key" => Start::Key,
+                "live" => Start::Live,
+                _ => return Err("gop, key or live"),
+            };
+            Ok(())
+        },
+    },
+    Setting {
         name: "wait",
         value: "SECONDS",
-        help: "how long a viewer waits for a stream that is not live, 0 to 60 [default: 10]",
+        help: "how long a viewer waits for a stream that is not live, 0 to --max-wait [default: 10]",
         apply: |config, text| {
-            number(text, 0, 60, "a number from 0 to 60").map(|s| config.wait = Duration::from_secs(s))
+            number(text, 0, 600, "a number from 0 to 600").map(|s| config.wait = Duration::from_secs(s))
+        },
+    },
+    Setting {
+        name: "max-wait",
+        value: "SECONDS",
+        help: "how long a request may ask to wait for such a stream by ?wait=, 0 to 600 [default: 60]",
+        apply: |config, text| {
+            number(text, 0, 600, "a number from 0 to 600")
+                .map(|s| config.timeouts.max_wait = Duration::from_secs(s))
+        },
+    },
+    Setting {
+        name: "publisher-timeout",
+        value: "SECONDS",
+        help: "how long a publisher may send nothing before it is disconnected, 1 to 3600 [default: 30]",
+        apply: |config, text| {
+            number(text, 1, 3600, "a number from 1 to 3600")
+                .map(|s| config.timeouts.idle_publisher = Duration::from_secs(s))
+        },
+    },
+    Setting {
+        name: "resume",
+        value: "SECONDS",
+        help: "how long viewers are held when a publisher is lost, for it to come back, 0 to 600 [default: 10]",
+        apply: |config, text| {
+            number(text, 0, 600, "a number from 0 to 600")
+                .map(|s| config.timeouts.resume = Duration::from_secs(s))
         },
     },
     Setting {
@@ -113,7 +155,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "max-publishers",
         value: "COUNT",
-        help: "most RTMP connections [default: 1000, or what the descriptor limit allows]",
+        help: "most RTMP connections, and as many streams that are held for lost publishers [default: 1000, or what the descriptor limit allows]",
         apply: |config, text| {
             number(text, 1, 100_000, "a number from 1 to 100000")
                 .map(|count| config.limits.rtmp_connections = count as usize)
@@ -172,6 +214,12 @@ pub static SETTINGS: &[Setting] = &[
         apply: |config, text| file(text).map(|file| config.access.play_secret_file = Some(file)),
     },
     Setting {
+        name: "api-token-file",
+        value: "FILE",
+        help: "a file with a token of 16 bytes or more: who shows it to /api (Authorization: Bearer TOKEN) sees addresses and may end clients [default: none; those on this machine may]",
+        apply: |config, text| file(text).map(|file| config.access.api_token_file = Some(file)),
+    },
+    Setting {
         name: "cors",
         value: "on|off",
         help: "whether pages of other sites may play the streams [default: on]",
@@ -183,6 +231,12 @@ pub static SETTINGS: &[Setting] = &[
             };
             Ok(())
         },
+    },
+    Setting {
+        name: "ws-origin",
+        value: "ORIGIN,...",
+        help: "sites whose pages may play over WebSocket, beside our own; may be repeated [default: all, or with --cors off none]",
+        apply: |config, text| origins(text).map(|origins| config.ws_origins.extend(origins)),
     },
 ];
 
@@ -199,6 +253,20 @@ fn networks(text: &str) -> Result<Vec<IpNet>, &'static str> {
     let expected = "addresses or networks such as 127.0.0.1,10.0.0.0/8,fd00::/8";
     let network = |entry: &str| entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
     text.split(',').map(|entry| network(entry.trim()).map_err(|_| expected)).collect()
+}
+
+/// Origins as browsers send them, separated by commas.
+fn origins(text: &str) -> Result<Vec<String>, &'static str> {
+    let is_origin = |entry: &str| {
+        let authority = entry.strip_prefix("https://").or_else(|| entry.strip_prefix("http://"));
+        entry == "null" || authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'))
+    };
+    let entries: Vec<_> = text.split(',').map(|entry| entry.trim().to_owned()).collect();
+    if entries.iter().all(|entry| is_origin(entry)) {
+        Ok(entries)
+    } else {
+        Err("origins such as https://example.org")
+    }
 }
 
 /// `HOST:PORT`, or `:PORT` for every address of the machine.

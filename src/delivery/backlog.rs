@@ -3,7 +3,8 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use crate::stream::burst::Burst;
-use crate::stream::live::{StreamEvent, StreamId};
+use crate::stream::event::StreamEvent;
+use crate::stream::live::StreamId;
 
 /// What has come of one stream since a worker last looked. A worker that is late gives its viewers all of it in one
 /// write each, and is so less late the next time.

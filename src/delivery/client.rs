@@ -1,25 +1,35 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::leave::LeaveReason;
+use super::roster::{Listing, Roster};
 use super::totals::Counters;
+use super::websocket::Incoming;
 use super::{Answers, ViewerRequest};
 use crate::media::StreamName;
 use crate::peer::Peer;
 use crate::stream::burst::Framing;
 use crate::stream::headers::{NotThere, Wanted};
+use crate::stream::watching::Protocol;
 
 /// A viewer's connection, from its request to its end.
 pub(crate) struct Client {
     pub(super) socket: TcpStream,
     peer: Peer,
     pub(super) name: StreamName,
+    pub(super) protocol: Protocol,
     pub(super) framing: Framing,
     pub(super) wanted: Wanted,
     pub(super) answers: Arc<Answers>,
     pub(super) counters: Arc<Counters>,
+    pub(super) listing: Listing,
+    /// The head of the response of a WebSocket, until it has joined.
+    pub(super) upgraded: Option<Box<[u8]>>,
+    incoming: Option<Box<Incoming>>,
     _permit: Box<dyn Send>,
 }
 
@@ -38,29 +48,57 @@ pub(super) enum Presence {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_UNSENT: u32 = 1 << 20;
 
+/// Whatever a program that embeds the server allows: times have an end.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl Client {
-    pub(super) fn new(request: ViewerRequest, counters: Arc<Counters>) -> io::Result<Self> {
-        let ViewerRequest { socket, peer, permit, name, wanted, framing, answers, .. } = request;
+    pub(super) fn new(
+        request: ViewerRequest,
+        counters: Arc<Counters>,
+        roster: &Arc<Roster>,
+    ) -> io::Result<Self> {
+        let now = Instant::now();
+        let listing = roster.enter(&request, now, now + request.wait.min(LONGEST_WAIT));
+        let ViewerRequest { socket, peer, permit, name, protocol, wanted, framing, answers, upgraded, .. } =
+            request;
+        let incoming = (framing == Framing::WebSocket).then(Box::default);
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket2::SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT)?;
         let socket = TcpStream::from_std(socket);
-        Ok(Self { socket, peer, name, framing, wanted, answers, counters, _permit: permit })
+        Ok(Self {
+            socket,
+            peer,
+            name,
+            protocol,
+            framing,
+            wanted,
+            answers,
+            counters,
+            listing,
+            upgraded,
+            incoming,
+            _permit: permit,
+        })
     }
 
     pub(super) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Whether the peer is still there. What it sends is of no interest and thrown away.
-    pub(super) fn presence(&self) -> Presence {
-        let mut waste = [0; 4096];
-        // A bound on how much is thrown away at a time: a peer that sends for ever costs no more than this.
+    /// Whether the peer is still there. What it sends is of no interest and thrown away, but for a WebSocket's frames.
+    pub(super) fn presence(&mut self) -> Presence {
+        let mut received = [0; 4096];
+        // A bound on how much is read at a time: a peer that sends for ever costs no more than this.
         for _ in 0..16 {
-            match (&self.socket).read(&mut waste) {
+            // Nothing is read that could make the answer grow.
+            if self.is_owed_an_answer() {
+                return Presence::Here;
+            }
+            match self.socket.read(&mut received) {
                 Ok(0) => return Presence::HalfClosed,
-                Ok(_) => {}
+                Ok(count) => self.incoming.iter_mut().for_each(|incoming| incoming.take(&received[..count])),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Presence::Here,
                 Err(_) => return Presence::Gone,
@@ -69,8 +107,18 @@ impl Client {
         Presence::Here
     }
 
+    /// Whether a WebSocket's peer has sent something that wants an answer.
+    pub(super) fn is_owed_an_answer(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| incoming.is_owed_an_answer())
+    }
+
+    /// What to answer to a WebSocket's frames, and whether and why that is the end.
+    pub(super) fn take_answer(&mut self) -> Option<(Box<[u8]>, Option<LeaveReason>)> {
+        self.incoming.as_mut()?.take_answer()
+    }
+
     pub(super) fn refuse_not_found(mut self) {
-        log::info!("viewer {} refused: {} is not live", self.peer, self.name);
+        self.log_refusal("is not live");
         let answers = Arc::clone(&self.answers);
         self.finish_with(&answers.not_found);
     }
@@ -82,13 +130,26 @@ impl Client {
             NotThere::Track => ("has no such track", &answers.no_track),
             NotThere::Form => ("has nothing that browsers can play", &answers.not_playable),
         };
-        log::info!("viewer {} refused: {} {reason}", self.peer, self.name);
+        self.log_refusal(reason);
         self.finish_with(answer);
+    }
+
+    /// Somebody who may do so has ended its wait.
+    pub(super) fn kick(mut self) {
+        log::info!("viewer {} stopped waiting for {}: {}", self.peer, self.name, LeaveReason::Kicked);
+        let answers = Arc::clone(&self.answers);
+        self.finish_with(&answers.not_found);
     }
 
     pub(super) fn refuse_unavailable(mut self) {
         let answers = Arc::clone(&self.answers);
         self.finish_with(&answers.unavailable);
+    }
+
+    /// Says what the stream lacks.
+    fn log_refusal(&self, reason: &str) {
+        let (peer, name) = (self.peer, &self.name);
+        self.counters.refusals.say(|more| log::info!("viewer {peer} refused: {name} {reason}{more}"));
     }
 
     /// Nothing has been sent yet, so a short answer fits the socket's buffer.
@@ -101,7 +162,7 @@ impl Client {
     }
 
     /// Closes so that what was sent arrives: unread input would make the kernel reset the connection.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&mut self) {
         let _already_gone = self.socket.shutdown(Shutdown::Write);
         self.presence();
     }

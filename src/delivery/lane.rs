@@ -15,7 +15,8 @@ use super::totals::Counters;
 use super::viewer::{Pumped, Scratch, Viewer};
 use super::{Dispatch, Patience, QUANTUM};
 use crate::stream::cursor::Start;
-use crate::stream::live::{LiveStream, StreamEvent, StreamId};
+use crate::stream::event::StreamEvent;
+use crate::stream::live::{LiveStream, StreamId};
 use crate::stream::registry::Registry;
 
 /// How many socket events are taken at a time.
@@ -48,7 +49,7 @@ pub(super) struct Lane {
 }
 
 enum Entry {
-    Waiting { client: Client, deadline: Instant },
+    Waiting { client: Client },
     Slow { viewer: Box<Viewer>, state: State },
 }
 
@@ -121,7 +122,7 @@ impl Lane {
         }
         for (_, entry) in self.entries.drain() {
             match entry {
-                Entry::Waiting { client, .. } => client.refuse_unavailable(),
+                Entry::Waiting { client } => client.refuse_unavailable(),
                 Entry::Slow { viewer, .. } => viewer.leave(LeaveReason::CutOff),
             }
         }
@@ -153,15 +154,18 @@ impl Lane {
     fn socket_event(&mut self, event: &mio::event::Event) {
         let token = event.token();
         let is_input = event.is_readable() || event.is_error();
+        let presence = match self.entries.get_mut(&token) {
+            Some(Entry::Waiting { client }) if is_input => Some(client.presence()),
+            Some(Entry::Slow { viewer, state: State::Idle }) if is_input => Some(viewer.presence()),
+            _ => None,
+        };
         match self.entries.get_mut(&token) {
-            Some(Entry::Waiting { client, .. }) if is_input && client.presence() != Presence::Here => {
+            Some(Entry::Waiting { client }) if presence.is_some_and(|presence| presence != Presence::Here) => {
                 log::info!("viewer {} stopped waiting for {}", client.peer(), client.name);
                 self.entries.remove(&token);
             }
             // One who has only closed his sending side may still be reading.
-            Some(Entry::Slow { viewer, state: State::Idle })
-                if is_input && viewer.presence() == Presence::Gone =>
-            {
+            Some(Entry::Slow { state: State::Idle, .. }) if presence == Some(Presence::Gone) => {
                 self.leave(token, LeaveReason::Left);
             }
             // A write tells what is wrong with a socket that has an error.
@@ -178,12 +182,12 @@ impl Lane {
     fn take_commands(&mut self) {
         while let Ok(command) = self.inbox.commands.try_recv() {
             match command {
-                LaneCommand::Wait(client, _) if self.stop_by.is_some() => client.refuse_unavailable(),
+                LaneCommand::Wait(client) if self.stop_by.is_some() => client.refuse_unavailable(),
                 // Looked up after it was handed over: a stream that became joinable meanwhile is found here,
                 // one that becomes so from now on sends an event.
-                LaneCommand::Wait(client, deadline) => match self.registry.joinable(&client.name) {
+                LaneCommand::Wait(client) => match self.registry.joinable(&client.name) {
                     Some(live) => self.add_joining(client, live),
-                    None => self.add_waiting(client, deadline),
+                    None => self.add_waiting(client),
                 },
                 LaneCommand::Adopt(viewer) => self.add_viewer(viewer),
                 LaneCommand::Stop(deadline) => self.stop(deadline),
@@ -197,7 +201,7 @@ impl Lane {
                 // Those who wait for one that has ended since go on waiting.
                 StreamEvent::Ready(live) if live.ended().is_some() => {}
                 StreamEvent::Ready(live) => {
-                    let waited = self.take_waiting(|client, _| client.name == live.name);
+                    let waited = self.take_waiting(|client| client.name == live.name);
                     waited.into_iter().for_each(|client| self.admit(client));
                 }
                 StreamEvent::Burst(id, _) | StreamEvent::Ended(id) => self.rouse(id),
@@ -247,11 +251,11 @@ impl Lane {
         }
     }
 
-    fn add_waiting(&mut self, mut client: Client, deadline: Instant) {
+    fn add_waiting(&mut self, mut client: Client) {
         let token = self.new_token();
         match self.poll.registry().register(&mut client.socket, token, Interest::READABLE) {
             Ok(()) => {
-                self.entries.insert(token, Entry::Waiting { client, deadline });
+                self.entries.insert(token, Entry::Waiting { client });
             }
             Err(error) => {
                 log::warn!("viewer {} refused: cannot wait for its socket: {error}", client.peer());
@@ -309,13 +313,15 @@ impl Lane {
     fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK;
+        self.registry.end_overdue(now);
         let registry = Arc::clone(&self.registry);
-        for client in
-            self.take_waiting(|client, deadline| now >= deadline && registry.joinable(&client.name).is_none())
-        {
+        self.take_waiting(|client| client.listing.is_kicked()).into_iter().for_each(Client::kick);
+        for client in self.take_waiting(|client| {
+            now >= client.listing.waits_until() && registry.joinable(&client.name).is_none()
+        }) {
             client.refuse_not_found();
         }
-        for client in self.take_waiting(|client, _| registry.joinable(&client.name).is_some()) {
+        for client in self.take_waiting(|client| registry.joinable(&client.name).is_some()) {
             self.admit(client);
         }
         self.give_up_slow(now);
@@ -327,13 +333,16 @@ impl Lane {
         ids.into_iter().for_each(|id| self.rouse(id));
     }
 
-    /// Lets those go who take nothing or too little, and those who have left while nothing flowed.
+    /// Lets those go who take nothing or too little, and those who have left while nothing flowed. Reads what
+    /// WebSocket viewers have sent.
     fn give_up_slow(&mut self, now: Instant) {
         let short_of_memory = self.registry.is_short_of_memory();
         let (mut leaving, mut slow) = (Vec::new(), 0);
         for (token, entry) in &mut self.entries {
             if let Entry::Slow { viewer, .. } = entry {
-                let has_left = viewer.live().silence(now) >= QUIET && viewer.presence() != Presence::Here;
+                viewer.observe(now);
+                let shows_it = viewer.speaks() || viewer.live().silence(now) >= QUIET;
+                let has_left = shows_it && viewer.presence() != Presence::Here;
                 let left = has_left.then_some(LeaveReason::Left);
                 let reason = left.or_else(|| viewer.exhausts(&self.patience, short_of_memory, now));
                 leaving.extend(reason.map(|reason| (*token, reason)));
@@ -347,18 +356,18 @@ impl Lane {
     /// No more waiting; slow viewers may finish until the deadline.
     fn stop(&mut self, deadline: Instant) {
         self.stop_by = Some(deadline);
-        self.take_waiting(|_, _| true).into_iter().for_each(Client::refuse_unavailable);
+        self.take_waiting(|_| true).into_iter().for_each(Client::refuse_unavailable);
     }
 
     /// Takes those out whose wait is over.
-    fn take_waiting(&mut self, is_over: impl Fn(&Client, Instant) -> bool) -> Vec<Client> {
+    fn take_waiting(&mut self, is_over: impl Fn(&Client) -> bool) -> Vec<Client> {
         let over = |_: &Token, entry: &mut Entry| match entry {
-            Entry::Waiting { client, deadline } => is_over(client, *deadline),
+            Entry::Waiting { client } => is_over(client),
             Entry::Slow { .. } => false,
         };
         let taken: Vec<_> = self.entries.extract_if(over).collect();
         let clients = taken.into_iter().filter_map(|(_, entry)| match entry {
-            Entry::Waiting { mut client, .. } => {
+            Entry::Waiting { mut client } => {
                 let _gone_with_it = self.poll.registry().deregister(&mut client.socket);
                 Some(client)
             }

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::websocket::Violation;
 use crate::stream::EndReason;
 
 /// Why a viewer's response ended.
@@ -7,8 +8,12 @@ use crate::stream::EndReason;
 pub(super) enum LeaveReason {
     /// The stream did; the viewer has had the last chunk.
     Ended(EndReason),
+    /// Somebody who may do so has ended it; the viewer has had the last chunk, unless it took nothing.
+    Kicked,
     /// The viewer closed its connection, or it was lost.
     Left,
+    /// It sent what no WebSocket may.
+    Broken(Violation),
     /// It took nothing for too long.
     Stalled,
     /// It skipped too often.
@@ -25,7 +30,9 @@ impl fmt::Display for LeaveReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended(reason) => reason.fmt(f),
+            Self::Kicked => EndReason::Kicked.fmt(f),
             Self::Left => f.write_str("closed by the viewer"),
+            Self::Broken(violation) => violation.fmt(f),
             Self::Stalled => f.write_str("took nothing for too long"),
             Self::TooSlow => f.write_str("too slow for the stream, skipped too often"),
             Self::OutOfMemory => f.write_str("took nothing while memory was short"),

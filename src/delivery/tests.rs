@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::leave::LeaveReason;
+use super::roster::{Roster, ViewerState};
 use super::viewer::{Pumped, Scratch, Viewer};
 use super::worker::WorkerHandle;
 use super::{Answers, Delivery, Patience, QUANTUM, ViewerRequest};
@@ -15,16 +16,18 @@ use crate::server::stream_settings;
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
 use crate::stream::cursor::Start;
+use crate::stream::event::{Outlet, StreamEvent};
 use crate::stream::headers::Wanted;
-use crate::stream::live::{Outlet, StreamEvent};
 use crate::stream::publication::Publication;
 use crate::stream::registry::Registry;
+use crate::stream::watching::Protocol;
 
 /// A publisher of video alone, and a viewer of it whose other end is in the test's hands.
 struct Pair {
     registry: Arc<Registry>,
     publication: Publication,
     viewer: Option<Viewer>,
+    roster: Arc<Roster>,
     peer: TcpStream,
     scratch: Scratch,
     time: u32,
@@ -36,11 +39,13 @@ impl Pair {
         let name = StreamName::new("live", "s").unwrap();
         let publication = registry.publish(&name, "test", Instant::now()).unwrap();
         let (request, peer) = request(name.clone(), framing, Box::new(()));
-        let mut pair = Self { registry, publication, viewer: None, peer, scratch: Scratch::default(), time: 0 };
+        let roster = Arc::default();
+        let mut pair =
+            Self { registry, publication, viewer: None, roster, peer, scratch: Scratch::default(), time: 0 };
         pair.send(true, 10);
         pair.publication.tick(Instant::now() + Duration::from_secs(1));
         let live = pair.registry.joinable(&name).unwrap();
-        let client = Client::new(request, Arc::default()).unwrap();
+        let client = Client::new(request, Arc::default(), &pair.roster).unwrap();
         pair.viewer = Viewer::join(client, live, Start::Gop).map(|viewer| *viewer);
         pair
     }
@@ -69,7 +74,7 @@ impl Pair {
 }
 
 /// A request to watch, and the other end of its connection.
-fn request(name: StreamName, framing: Framing, permit: Box<dyn Send>) -> (ViewerRequest, TcpStream) {
+pub(super) fn request(name: StreamName, framing: Framing, permit: Box<dyn Send>) -> (ViewerRequest, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -82,8 +87,21 @@ fn request(name: StreamName, framing: Framing, permit: Box<dyn Send>) -> (Viewer
         unavailable: b"503"[..].into(),
     };
     let (peer_name, wait, answers) = (Peer::direct(address), Duration::ZERO, Arc::new(answers));
-    let wanted = Wanted::default();
-    (ViewerRequest { socket, peer: peer_name, permit, name, wanted, framing, wait, answers }, peer)
+    let (protocol, wanted, start) = (Protocol::HttpFlv, Wanted::default(), Start::Gop);
+    let request = ViewerRequest {
+        socket,
+        peer: peer_name,
+        permit,
+        name,
+        protocol,
+        wanted,
+        framing,
+        start,
+        wait,
+        answers,
+        upgraded: None,
+    };
+    (request, peer)
 }
 
 /// Makes the thread panic in which its viewer ends.
@@ -183,7 +201,7 @@ fn a_slow_lane_that_panics_keeps_those_who_wait() {
     publication.push(packet, Instant::now());
     publication.tick(Instant::now() + Duration::from_secs(1));
     read_until(&mut patient, b"FLV");
-    publication.finish(EndReason::Unpublished);
+    publication.finish(EndReason::Unpublished, Instant::now());
     pair.registry.close();
     assert!(delivery.shutdown(Instant::now() + Duration::from_secs(5)), "all threads have ended");
 }
@@ -207,6 +225,52 @@ fn a_blocked_viewer_is_stalled_wherever_its_last_write_ended() {
         // Room for some more, so that the next write that blocks ends elsewhere.
         pair.peer.read_exact(&mut vec![0; 100_000 + 7 * within]).unwrap();
     }
+}
+
+#[test]
+fn how_a_viewer_does_is_known_from_its_writes_and_from_time_to_time() {
+    let mut pair = Pair::new(Framing::Chunked);
+    let start = Instant::now();
+    let look = |pair: &mut Pair, seconds: u64| {
+        let now = start + Duration::from_secs(seconds);
+        pair.viewer.as_mut().unwrap().observe(now);
+        pair.roster.viewers(now).pop().unwrap()
+    };
+    assert_eq!(pair.pump(), Pumped::CaughtUp);
+    let first = pair.roster.viewers(start).pop().unwrap();
+    assert!(first.bytes > 10 && (first.bitrate, first.state) == (0, ViewerState::Slow), "{first:?}");
+    pair.viewer.as_mut().unwrap().keeps_up();
+    assert_eq!(look(&mut pair, 0).state, ViewerState::Watching);
+    while pair.pump() == Pumped::CaughtUp {
+        pair.send(false, 100_000);
+    }
+    pair.viewer.as_mut().unwrap().leaves_worker();
+    pair.send(false, 10);
+
+    let blocked = look(&mut pair, 3);
+    assert_eq!((blocked.state, blocked.skips), (ViewerState::Slow, 0));
+    assert!(blocked.behind >= Duration::from_secs(2), "{blocked:?}");
+    let expected = 8 * blocked.bytes / 3;
+    assert!(expected.abs_diff(blocked.bitrate) <= expected / 100, "{expected}: {blocked:?}");
+    for seconds in (5..=17).step_by(2) {
+        look(&mut pair, seconds);
+    }
+    let stalled = look(&mut pair, 18);
+    assert_eq!((stalled.bytes, stalled.bitrate), (blocked.bytes, 0));
+
+    let mut peer = pair.peer.try_clone().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()).unwrap());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while pair.pump() != Pumped::CaughtUp {
+        assert!(Instant::now() < deadline, "a viewer that reads catches up");
+        std::thread::yield_now();
+    }
+    let well = look(&mut pair, 19);
+    assert_eq!((well.behind, well.skips), (Duration::ZERO, 0));
+    assert!(well.bytes > blocked.bytes);
+    Box::new(pair.viewer.take().unwrap()).leave(LeaveReason::Left);
+    assert_eq!(reader.join().unwrap(), well.bytes, "what the peer got is what was counted");
+    assert!(pair.roster.viewers(start).is_empty());
 }
 
 /// However late its worker is, and wherever the viewer stands, it gets every burst once and in order.
@@ -249,7 +313,11 @@ impl Outlet for Kept {
 
 #[test]
 fn a_response_is_head_prefix_frames_and_the_last_chunk() {
-    for (framing, last) in [(Framing::Chunked, &b"0\r\n\r\n"[..]), (Framing::Plain, b"")] {
+    for (framing, head, last) in [
+        (Framing::Chunked, 4, &b"0\r\n\r\n"[..]),
+        (Framing::Plain, 0, b""),
+        (Framing::WebSocket, 2, b"\x88\x11\x03\xE9server shutdown"),
+    ] {
         let mut pair = Pair::new(framing);
         pair.send(false, 10);
         assert_eq!(pair.pump(), Pumped::CaughtUp);
@@ -260,6 +328,38 @@ fn a_response_is_head_prefix_frames_and_the_last_chunk() {
         pair.peer.read_to_end(&mut got).unwrap();
         assert!(got.starts_with(b"HEAD") && got.ends_with(last), "{framing:?}");
         let flv = got.windows(4).position(|bytes| bytes == b"FLV\x01").unwrap();
-        assert_eq!(flv, if framing == Framing::Plain { 4 } else { 4 + 4 }, "behind the chunk's length");
+        assert_eq!(flv, 4 + head, "behind the chunk's length or the frame's head");
     }
+}
+
+/// A response that somebody ends gets its last chunk behind a whole burst; of one that takes nothing only the connection
+/// is closed, soon.
+#[test]
+fn a_viewer_is_ended_behind_a_whole_burst_or_soon() {
+    for (framing, last) in [(Framing::Chunked, &b"0\r\n\r\n"[..]), (Framing::Plain, b"")] {
+        let mut pair = Pair::new(framing);
+        assert_eq!(pair.pump(), Pumped::CaughtUp);
+        let id = pair.roster.viewers(Instant::now())[0].id;
+        assert!(pair.roster.kick(id).is_some());
+        pair.viewer.as_mut().unwrap().observe(Instant::now());
+        pair.send_payload(b"\x27\x01\0\0\0not to be sent any more");
+        assert_eq!(pair.exhausts(Duration::from_secs(60)), None);
+        assert_eq!(pair.pump(), Pumped::Gone(LeaveReason::Kicked));
+        Box::new(pair.viewer.unwrap()).leave(LeaveReason::Kicked);
+        let mut got = Vec::new();
+        pair.peer.read_to_end(&mut got).unwrap();
+        assert!(got.ends_with(last) && !got.windows(3).any(|bytes| bytes == b"any"), "{framing:?}");
+    }
+    let mut pair = Pair::new(Framing::Chunked);
+    while pair.pump() == Pumped::CaughtUp {
+        pair.send(false, 100_000);
+    }
+    let start = Instant::now();
+    let id = pair.roster.viewers(start)[0].id;
+    assert!(pair.roster.kick(id).is_some());
+    let viewer = pair.viewer.as_mut().unwrap();
+    viewer.observe(start);
+    let patience = Patience { stall: Duration::from_secs(60), skips: 10 };
+    let mut after = |millis| viewer.exhausts(&patience, false, start + Duration::from_millis(millis));
+    assert_eq!((after(499), after(500)), (None, Some(LeaveReason::Kicked)));
 }

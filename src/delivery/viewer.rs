@@ -1,5 +1,8 @@
+mod patience;
+mod pieces;
+
 use std::fmt;
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,8 +10,10 @@ use mio::net::TcpStream;
 
 use super::client::{Client, Presence};
 use super::leave::LeaveReason;
+use super::pace::Pace;
+use super::unsent::{Source, Unsent};
+use super::websocket;
 use super::worker::LoadShare;
-use super::{Answers, Patience};
 use crate::flv::variant::Variant;
 use crate::stream::EndReason;
 use crate::stream::burst::{Burst, Framing};
@@ -19,20 +24,15 @@ use crate::stream::watching::Watching;
 /// Most bursts in one write: a GOP cache goes out in a few.
 const MAX_PIECES: usize = 64;
 
-/// Ends a chunked body.
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// How often what a WebSocket viewer has sent is read and answered before it is the next one's turn.
+const MAX_ANSWERS: usize = 16;
 
 /// How long a viewer must not have blocked before it goes back to a worker.
 const STEADY: Duration = Duration::from_secs(2);
 
-/// How long a viewer may take nothing while memory is short and it holds what nobody else needs.
-const SHORT_PATIENCE: Duration = Duration::from_secs(1);
-
 /// What one write costs, in nanoseconds, and how many bytes of it cost one more: nearly all of it is the kernel's.
 const BURST_COST: u64 = 8_000;
 const BYTES_PER_NANOSECOND: u64 = 2;
-
-const SKIP_WINDOW: Duration = Duration::from_secs(60);
 
 /// Who watches a live stream, and how far it is.
 pub(crate) struct Viewer {
@@ -42,6 +42,9 @@ pub(crate) struct Viewer {
     unsent: Option<Unsent>,
     joined: Instant,
     sent: u64,
+    /// How many of these bytes have been counted for its stream and for all.
+    counted: u64,
+    pace: Pace,
     /// Whether the socket took no more when it was last written to.
     blocked: bool,
     /// When the socket last took something, or began to take nothing.
@@ -49,24 +52,14 @@ pub(crate) struct Viewer {
     last_blocked: Option<Instant>,
     /// Since when skips are counted, and how many there had been by then.
     skips_since: (Instant, u32),
+    /// Since when it is known that somebody has ended this.
+    kicked: Option<Instant>,
     /// Set when the last bytes are on their way.
-    ending: Option<EndReason>,
+    ending: Option<LeaveReason>,
     /// What it adds to the load of the worker that has it.
     load_share: Option<LoadShare>,
     /// Why it is over, once it is.
     left: Option<LeaveReason>,
-}
-
-/// What the socket has not taken yet of something that has begun.
-struct Unsent {
-    what: Source,
-    offset: usize,
-}
-
-enum Source {
-    Head(Arc<Answers>),
-    Burst(Arc<Burst>),
-    LastChunk,
 }
 
 /// Room for the bursts of one write, reused.
@@ -101,21 +94,29 @@ impl Viewer {
         }
     }
 
-    fn new(client: Client, live: Arc<LiveStream>, start: Start, variant: Variant) -> Self {
+    fn new(mut client: Client, live: Arc<LiveStream>, start: Start, variant: Variant) -> Self {
         let now = Instant::now();
-        log::info!("viewer {} joins {}", client.peer(), live.name);
+        log::info!("viewer {} joins {} over {}", client.peer(), live.name, client.protocol);
         client.counters.joined();
+        client.listing.note_join(start, now);
+        let head = match client.upgraded.take() {
+            Some(head) => Source::Own(head),
+            None => Source::Head(Arc::clone(&client.answers)),
+        };
         Self {
-            unsent: Some(Unsent { what: Source::Head(Arc::clone(&client.answers)), offset: 0 }),
+            unsent: Some(Unsent::new(head)),
+            live: Watching::new(live, client.protocol),
             client,
-            live: Watching::new(live),
             cursor: Cursor::new(start, variant),
             joined: now,
             sent: 0,
+            counted: 0,
+            pace: Pace::new(now),
             blocked: false,
             last_progress: now,
             last_blocked: None,
             skips_since: (now, 0),
+            kicked: None,
             ending: None,
             load_share: None,
             left: None,
@@ -137,8 +138,28 @@ impl Viewer {
     }
 
     /// See [`Client::presence`].
-    pub(super) fn presence(&self) -> Presence {
+    pub(super) fn presence(&mut self) -> Presence {
         self.client.presence()
+    }
+
+    /// Whether what it sends may want an answer.
+    pub(super) fn speaks(&self) -> bool {
+        self.client.framing == Framing::WebSocket
+    }
+
+    /// Looks at what its peer has sent, and sends the answers to that and what else there is.
+    pub(super) fn attend(&mut self, scratch: &mut Scratch) -> Pumped {
+        for _ in 0..MAX_ANSWERS {
+            if self.presence() != Presence::Here {
+                return Pumped::Gone(LeaveReason::Left);
+            }
+            let has_more_to_say = self.client.is_owed_an_answer();
+            let pumped = self.pump(scratch, super::QUANTUM);
+            if pumped != Pumped::CaughtUp || !has_more_to_say {
+                return pumped;
+            }
+        }
+        Pumped::CaughtUp
     }
 
     /// How many nanoseconds of each second a worker will need for it, roughly.
@@ -156,11 +177,13 @@ impl Viewer {
     /// Notes that it is sent each burst as it comes from now on.
     pub(super) fn keeps_up(&mut self) {
         self.live.set_keeps_up(true);
+        self.client.listing.note_slow(false);
     }
 
     /// Notes, counts and logs that it did not take a burst whole, and is not with a worker any more.
     pub(super) fn leaves_worker(&mut self) {
         self.live.set_keeps_up(false);
+        self.client.listing.note_slow(true);
         self.load_share = None;
         self.client.counters.turned_slow();
         log::debug!("viewer {self} turns slow");
@@ -186,19 +209,23 @@ impl Viewer {
     }
 
     fn send_one(&mut self, burst: &Arc<Burst>) -> Pumped {
-        let bytes = burst.framed(&self.cursor.variant, self.client.framing);
-        if bytes.is_empty() {
+        let framed = burst.framed(&self.cursor.variant, self.client.framing);
+        if framed.is_empty() {
             self.cursor.advance();
             return Pumped::CaughtUp;
         }
-        let written = match self.client.socket.write(bytes) {
+        let done = match framed.in_one_piece() {
+            Some(bytes) => self.client.socket.write(bytes),
+            None => self.client.socket.write_vectored(&framed.pieces()),
+        };
+        let written = match done {
             Ok(written) => written,
             Err(error) if is_would_block(&error) => 0,
             Err(_) => return Pumped::Gone(LeaveReason::Left),
         };
-        self.sent += written as u64;
+        self.note_sent(written);
         self.cursor.advance();
-        if written == bytes.len() {
+        if written == framed.len() {
             return Pumped::CaughtUp;
         }
         self.unsent = Some(Unsent { what: Source::Burst(Arc::clone(burst)), offset: written });
@@ -223,19 +250,16 @@ impl Viewer {
     pub(super) fn pump(&mut self, scratch: &mut Scratch, quantum: usize) -> Pumped {
         let mut total = 0;
         loop {
-            scratch.bursts.clear();
             let now = Instant::now();
-            let skips = self.cursor.skips;
-            let ahead = self.live.peek(&mut self.cursor, &mut scratch.bursts, MAX_PIECES, now);
-            self.client.counters.skipped(self.cursor.skips - skips);
+            if self.unsent.is_none() {
+                self.answer();
+            }
+            let ahead = self.look_ahead(scratch, now);
             if self.unsent.is_none() && scratch.bursts.is_empty() {
-                match (ahead, self.ending) {
-                    (Ahead::End(reason), None) if self.client.framing == Framing::Chunked => {
-                        self.ending = Some(reason);
-                        self.unsent = Some(Unsent { what: Source::LastChunk, offset: 0 });
-                    }
-                    (Ahead::End(reason), _) => return Pumped::Gone(LeaveReason::Ended(reason)),
-                    _ => {
+                match (self.ending, ahead) {
+                    (Some(reason), _) => return Pumped::Gone(reason),
+                    (None, Ahead::End(reason)) => self.end(reason),
+                    (None, _) => {
                         self.blocked = false;
                         return Pumped::CaughtUp;
                     }
@@ -261,30 +285,65 @@ impl Viewer {
         }
     }
 
-    /// Whether it must be given up: it takes nothing, or it skips too often.
-    pub(super) fn exhausts(
-        &mut self,
-        patience: &Patience,
-        short_of_memory: bool,
-        now: Instant,
-    ) -> Option<LeaveReason> {
-        let stall = now.saturating_duration_since(self.last_progress);
-        if self.blocked && stall >= patience.stall {
-            return Some(LeaveReason::Stalled);
+    /// Takes from the window what to send next; nothing behind the last bytes.
+    fn look_ahead(&mut self, scratch: &mut Scratch, now: Instant) -> Ahead {
+        scratch.bursts.clear();
+        if self.ending.is_some() {
+            return Ahead::Nothing;
         }
-        let pins_what_is_gone =
-            || self.unsent.as_ref().is_some_and(|unsent| unsent.pins_what_is_gone(&self.live));
-        if self.blocked && short_of_memory && stall >= SHORT_PATIENCE && pins_what_is_gone() {
-            return Some(LeaveReason::OutOfMemory);
+        if self.is_kicked() {
+            return Ahead::End(EndReason::Kicked);
         }
-        let (since, before) = self.skips_since;
-        if self.cursor.skips - before >= patience.skips {
-            return Some(LeaveReason::TooSlow);
+        let skips = self.cursor.skips;
+        let ahead = self.live.peek(&mut self.cursor, &mut scratch.bursts, MAX_PIECES, now);
+        self.client.counters.skipped(self.cursor.skips - skips);
+        ahead
+    }
+
+    /// Has the last bytes sent. What has no end of its own ends by closing.
+    fn end(&mut self, reason: EndReason) {
+        self.ending = Some(if self.is_kicked() { LeaveReason::Kicked } else { LeaveReason::Ended(reason) });
+        self.unsent = match self.client.framing {
+            Framing::Chunked => Some(Unsent::new(Source::LastChunk)),
+            Framing::WebSocket => Some(Unsent::new(Source::Own(websocket::farewell(reason)))),
+            Framing::Plain => None,
+        };
+    }
+
+    /// Between two bursts, has that sent which a WebSocket viewer is owed for what it has sent.
+    fn answer(&mut self) {
+        if self.ending.is_none()
+            && let Some((answer, ending)) = self.client.take_answer()
+        {
+            self.unsent = Some(Unsent::new(Source::Own(answer)));
+            self.ending = ending;
         }
-        if now.saturating_duration_since(since) >= SKIP_WINDOW {
-            self.skips_since = (now, self.cursor.skips);
+    }
+
+    /// Notes how well it does, for those who ask, and whether it is to end; to be called every second or so.
+    pub(super) fn observe(&mut self, now: Instant) {
+        self.count_sent();
+        if self.kicked.is_none() && self.client.listing.is_kicked() {
+            self.kicked = Some(now);
         }
-        None
+        let behind = match self.unsent.as_ref().and_then(Unsent::burst) {
+            Some(cut) => now.saturating_duration_since(cut.arrived),
+            None => self.live.age_of_next(&self.cursor, now),
+        };
+        let bits = 8 * self.pace.per_second(self.sent, now);
+        self.client.listing.note_progress(bits, behind, self.cursor.skips);
+    }
+
+    /// Whether somebody has ended this: nothing new is sent any more.
+    pub(super) fn is_kicked(&self) -> bool {
+        self.kicked.is_some()
+    }
+
+    /// Adds what it has been sent since the last time to what others have been.
+    fn count_sent(&mut self) {
+        let more = self.sent - std::mem::replace(&mut self.counted, self.sent);
+        self.live.note_sent(more);
+        self.client.counters.sent(more);
     }
 
     /// Closes the connection and says so in the log.
@@ -300,71 +359,11 @@ impl Viewer {
             self.cursor.skips
         );
     }
-
-    /// One write of what is unsent and then `bursts`; how many bytes it took, and whether that was everything.
-    fn write_pieces(&mut self, bursts: &[Arc<Burst>]) -> io::Result<(usize, bool)> {
-        let (framing, variant) = (self.client.framing, self.cursor.variant);
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES + 1];
-        let mut count = 0;
-        if let Some(unsent) = &self.unsent {
-            slices[0] = IoSlice::new(unsent.rest(&variant, framing));
-            count = 1;
-        }
-        for (slot, burst) in slices[count..].iter_mut().zip(bursts) {
-            *slot = IoSlice::new(burst.framed(&variant, framing));
-            count += 1;
-        }
-        let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-        // A variant may have nothing of some bursts, or of all.
-        let written = if offered == 0 { 0 } else { self.client.socket.write_vectored(&slices[..count])? };
-        if written == 0 && offered > 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        self.sent += written as u64;
-        self.account_for(written, bursts);
-        Ok((written, written == offered))
-    }
-
-    /// Moves past what has been written, and remembers what of it was cut.
-    fn account_for(&mut self, mut written: usize, bursts: &[Arc<Burst>]) {
-        let (framing, variant) = (self.client.framing, self.cursor.variant);
-        if let Some(unsent) = &mut self.unsent {
-            let taken = written.min(unsent.rest(&variant, framing).len());
-            unsent.offset += taken;
-            written -= taken;
-            if !unsent.rest(&variant, framing).is_empty() {
-                return;
-            }
-            self.unsent = None;
-        }
-        for burst in bursts {
-            let length = burst.framed(&variant, framing).len();
-            if written == 0 && length > 0 {
-                return;
-            }
-            self.cursor.advance();
-            if written < length {
-                self.unsent = Some(Unsent { what: Source::Burst(Arc::clone(burst)), offset: written });
-                return;
-            }
-            written -= length;
-        }
-    }
-
-    fn note_write(&mut self, written: usize, blocked: bool, now: Instant) {
-        // The time that counts for a stall begins when the socket does, not when there was last something to send.
-        if written > 0 || (blocked && !self.blocked) {
-            self.last_progress = now;
-        }
-        if blocked {
-            self.last_blocked = Some(now);
-        }
-        self.blocked = blocked;
-    }
 }
 
 impl Drop for Viewer {
     fn drop(&mut self) {
+        self.count_sent();
         self.client.counters.gone(self.left.unwrap_or(LeaveReason::Failure));
     }
 }
@@ -372,22 +371,6 @@ impl Drop for Viewer {
 impl fmt::Display for Viewer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.client.peer(), self.live.name)
-    }
-}
-
-impl Unsent {
-    /// Whether this keeps a burst in memory that has left its stream's window.
-    fn pins_what_is_gone(&self, live: &LiveStream) -> bool {
-        matches!(&self.what, Source::Burst(burst) if live.has_let_go_of(burst.sequence))
-    }
-
-    fn rest(&self, variant: &Variant, framing: Framing) -> &[u8] {
-        let whole = match &self.what {
-            Source::Head(answers) => &answers.live,
-            Source::Burst(burst) => burst.framed(variant, framing),
-            Source::LastChunk => LAST_CHUNK,
-        };
-        &whole[self.offset..]
     }
 }
 

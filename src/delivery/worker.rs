@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, bounded, select, unbounded};
 
 use super::backlog::{self, Batch};
-use super::client::Presence;
 use super::leave::LeaveReason;
 use super::viewer::{Pumped, Scratch, Viewer};
 use super::{Dispatch, QUANTUM, hand_over};
-use crate::stream::live::{LiveStream, Outlet, StreamEvent, StreamId};
+use crate::stream::event::{Outlet, StreamEvent};
+use crate::stream::live::{LiveStream, StreamId};
 
 /// How many events may wait for a worker. Further ones are dropped; it then catches up from the window.
 const MAX_EVENTS: usize = 1024;
 
-/// How often a worker looks at sockets on which nothing flows, and at streams whose end it may have missed.
+/// How often a worker notes how its viewers do, and looks at sockets on which nothing flows, and at streams whose end it may have missed.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// The senders' side of a worker's channels.
@@ -204,17 +204,19 @@ impl Worker {
         }
     }
 
-    /// Where nothing flows, nothing else tells that a viewer has left.
+    /// Notes how the viewers do, answers those who speak, and ends what is to end. Where nothing flows, nothing else tells
+    /// that one has left.
     fn look_around(&mut self, dispatch: &Dispatch) {
         let now = Instant::now();
         let idle = |group: &Group| now.saturating_duration_since(group.last_burst) >= LOOK_AROUND;
-        let ids: Vec<_> = self.groups.iter().filter(|(_, group)| idle(group)).map(|(id, _)| *id).collect();
-        for id in ids {
+        let ids: Vec<_> = self.groups.iter().map(|(id, group)| (*id, idle(group))).collect();
+        for (id, idle) in ids {
             self.for_each_viewer(id, dispatch, |viewer, scratch| {
-                if viewer.presence() != Presence::Here {
-                    Pumped::Gone(LeaveReason::Left)
+                viewer.observe(now);
+                if idle || viewer.speaks() || viewer.is_kicked() {
+                    viewer.attend(scratch)
                 } else {
-                    viewer.pump(scratch, QUANTUM)
+                    Pumped::CaughtUp
                 }
             });
         }

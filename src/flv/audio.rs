@@ -33,7 +33,7 @@ pub struct AudioTagHeader {
     pub codec: AudioCodec,
     /// What follows.
     pub content: AudioContent,
-    /// Which track it belongs to; of several, the first. Without a word about it, 0.
+    /// Which track it belongs to; of several, the first that has something in it. Without a word about it, 0.
     pub track: u8,
     /// Whether the payload may hold several tracks.
     pub many_tracks: bool,
@@ -61,6 +61,13 @@ impl AudioTagHeader {
         }
     }
 
+    /// The tracks of a payload that [may hold several](Self::many_tracks), and their codecs.
+    pub fn tracks(payload: &[u8]) -> impl Iterator<Item = (u8, AudioCodec)> {
+        let enhanced = enhanced(payload).filter(|_| payload[0] >> 4 == EX_HEADER);
+        let parts = enhanced.into_iter().flat_map(|enhanced| enhanced.parts());
+        parts.map(|part| (part.track, AudioCodec::Enhanced(part.codec)))
+    }
+
     fn legacy(format: u8, reader: &mut Reader<'_>) -> Result<Self, UnexpectedEnd> {
         let content = match format {
             AAC if reader.u8()? == 0 => AudioContent::SequenceHeader,
@@ -71,7 +78,8 @@ impl AudioTagHeader {
     }
 
     fn enhanced(enhanced: &Enhanced<'_>) -> Option<Self> {
-        let first = enhanced.parts().next()?;
+        // Of several tracks some may have nothing in this packet.
+        let first = enhanced.parts().find(|part| !part.body.is_empty()).or(enhanced.parts().next())?;
         let content = match enhanced.packet_type {
             SEQUENCE_START => AudioContent::SequenceHeader,
             CODED_FRAMES if !first.body.is_empty() => AudioContent::Frames,
@@ -170,5 +178,10 @@ mod tests {
         let second = AudioTagHeader::parse(b"\x95\x01Opus\x01x").unwrap();
         assert_eq!((second.track, second.content, second.many_tracks), (1, AudioContent::Frames, false));
         assert_eq!(AudioTagHeader::parse(b"\x90Opu"), None);
+        let several = b"\x95\x11Opus\0\0\0\0\x02\0\0\x01y";
+        let tracks: Vec<_> = AudioTagHeader::tracks(several).collect();
+        assert_eq!(tracks, [(0, opus.codec), (2, opus.codec)]);
+        let head = AudioTagHeader::parse(several).unwrap();
+        assert_eq!((head.track, head.content), (2, AudioContent::Frames), "track 0 has nothing here");
     }
 }

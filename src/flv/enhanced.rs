@@ -80,7 +80,7 @@ impl<'a> Enhanced<'a> {
     }
 
     /// The parts of the payload, to the first that is not whole.
-    pub(super) fn parts(&self) -> impl Iterator<Item = Part<'a>> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part<'a>> + use<'a> {
         let (layout, codec) = (self.layout, self.codec);
         let mut reader = Reader::new(self.rest);
         let mut first = true;

@@ -10,6 +10,9 @@ const ON_META_DATA: &str = "onMetaData";
 /// What a recording's metadata has and a live stream's must not: players would believe it.
 const ONLY_FOR_FILES: [&str; 4] = ["filesize", "fileSize", "keyframes", "lasttimestamp"];
 
+/// No picture is wider, and no sound sampled more often.
+const MAX_NUMBER: f64 = 1e6;
+
 /// A data message of a publisher.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DataMessage<'a> {
@@ -52,6 +55,25 @@ impl Metadata {
         let has = |key| self.0.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Undefined));
         let tracks = Tracks { audio: has("audiocodecid"), video: has("videocodecid") };
         (tracks != Tracks::default()).then_some(tracks)
+    }
+
+    /// A value that is a whole number, above 0 and not absurd; `None` for all others.
+    pub fn whole_number(&self, key: &str) -> Option<u32> {
+        let number = self.0.get(key)?.as_number()?;
+        let is_sound = number.fract() == 0.0 && (1.0..=MAX_NUMBER).contains(&number);
+        is_sound.then_some(number as u32)
+    }
+
+    /// How many audio channels the publisher announces.
+    pub fn channels(&self) -> Option<u8> {
+        if let Some(channels) = self.whole_number("audiochannels") {
+            return u8::try_from(channels).ok();
+        }
+        match self.0.get("stereo")? {
+            Value::Boolean(true) => Some(2),
+            Value::Boolean(false) => Some(1),
+            _ => None,
+        }
     }
 
     /// The body of the script tag that viewers get: the publisher's values without those that only files
@@ -139,5 +161,17 @@ mod tests {
         assert_eq!(sent.get("hasVideo"), Some(&Value::Boolean(false)));
         assert_eq!(sent.get("filesize"), None);
         assert_eq!(Metadata::default().announced(), None);
+    }
+    #[test]
+    fn numbers_are_taken_if_they_make_sense() {
+        let with = |value: Value| Metadata([("audiochannels", value)].into_iter().collect());
+        let number = |value: f64| with(Value::Number(value)).whole_number("audiochannels");
+        assert_eq!([1.0, 1e6].map(number), [Some(1), Some(1_000_000)]);
+        assert_eq!([0.0, -1.0, 0.5, 1e6 + 1.0, f64::NAN, f64::INFINITY].map(number), [None; 6]);
+        assert_eq!(with(Value::from("two")).whole_number("audiochannels"), None);
+        assert_eq!([6.0, 256.0].map(|value| with(Value::Number(value)).channels()), [Some(6), None]);
+        let stereo = |value: Value| Metadata([("stereo", value)].into_iter().collect()).channels();
+        assert_eq!([true, false].map(|value| stereo(Value::Boolean(value))), [Some(2), Some(1)]);
+        assert_eq!(stereo(Value::Null), None);
     }
 }

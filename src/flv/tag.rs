@@ -13,6 +13,9 @@ pub const TAG_HEADER_LENGTH: usize = 11;
 /// Length of the PreviousTagSize behind a tag in bytes.
 pub const PREVIOUS_TAG_SIZE_LENGTH: usize = 4;
 
+/// Longest body of a tag in bytes: its length has 24 bits.
+pub const MAX_TAG_BODY: usize = 0x00FF_FFFF;
+
 /// Which tracks a stream has. Players wait for ever for a track that is announced and never comes, so
 /// these must be true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -43,8 +46,9 @@ pub fn tag_length(body: usize) -> usize {
     TAG_HEADER_LENGTH + body + PREVIOUS_TAG_SIZE_LENGTH
 }
 
-/// Appends a tag with its PreviousTagSize. A body is an RTMP message's payload, so its length fits 24 bits.
+/// Appends a tag with its PreviousTagSize. The body has [`MAX_TAG_BODY`] bytes at the most.
 pub fn put_tag(out: &mut Vec<u8>, kind: PacketKind, timestamp: Timestamp, body: &[u8]) {
+    debug_assert!(body.len() <= MAX_TAG_BODY, "nothing longer is taken from a publisher");
     let length = body.len() as u32;
     let mut header = [0; TAG_HEADER_LENGTH];
     header[0] = tag_type(kind);

@@ -1,7 +1,7 @@
 //! The first bytes of a video payload (annex E.4.3.1; Enhanced RTMP v2, "ExVideoTagHeader").
 
 use super::FourCc;
-use super::enhanced::{CODED_FRAMES, Enhanced, Layout, SEQUENCE_END, SEQUENCE_START};
+use super::enhanced::{CODED_FRAMES, Enhanced, Layout, Part, SEQUENCE_END, SEQUENCE_START};
 use crate::bytes::{Reader, UnexpectedEnd};
 
 /// What kind of frame a payload holds.
@@ -55,7 +55,7 @@ pub struct VideoTagHeader {
     pub codec: VideoCodec,
     /// What follows.
     pub content: VideoContent,
-    /// Which track it belongs to; of several, the first. Without a word about it, 0.
+    /// Which track it belongs to; of several, the first that has something in it. Without a word about it, 0.
     pub track: u8,
     /// Whether the payload may hold several tracks.
     pub many_tracks: bool,
@@ -94,6 +94,13 @@ impl VideoTagHeader {
         }
     }
 
+    /// The tracks of a payload that [may hold several](Self::many_tracks), and their codecs.
+    pub fn tracks(payload: &[u8]) -> impl Iterator<Item = (u8, VideoCodec)> {
+        let enhanced = enhanced(payload).filter(|_| payload[0] & EX_HEADER != 0);
+        let parts = enhanced.into_iter().flat_map(|enhanced| enhanced.parts());
+        parts.map(|part| (part.track, VideoCodec::Enhanced(part.codec)))
+    }
+
     /// Whether a decoder can begin here.
     pub fn is_keyframe(&self) -> bool {
         self.frame_type == FrameType::Key && matches!(self.content, VideoContent::Frames { .. })
@@ -127,16 +134,9 @@ impl VideoTagHeader {
     }
 
     fn enhanced(frame_type: FrameType, enhanced: &Enhanced<'_>) -> Option<Self> {
-        let first = enhanced.parts().next()?;
-        let content = match enhanced.packet_type {
-            SEQUENCE_START | MPEG2_TS_SEQUENCE_START => VideoContent::SequenceHeader,
-            CODED_FRAMES if has_composition_time(first.codec) => {
-                VideoContent::Frames { composition_time: Reader::new(first.body).i24().ok()? }
-            }
-            CODED_FRAMES | CODED_FRAMES_X => VideoContent::Frames { composition_time: 0 },
-            SEQUENCE_END => VideoContent::EndOfSequence,
-            _ => VideoContent::Other,
-        };
+        // Of several tracks some may have nothing in this packet.
+        let mut parts = enhanced.parts();
+        let (first, content) = parts.find_map(|part| Some((part, content(enhanced.packet_type, &part)?)))?;
         let many_tracks = matches!(enhanced.layout, Layout::ManyTracks | Layout::ManyCodecs);
         let codec = VideoCodec::Enhanced(first.codec);
         Some(Self {
@@ -148,6 +148,19 @@ impl VideoTagHeader {
             nano_offset: enhanced.nano_offset,
         })
     }
+}
+
+/// What a track's part of a payload is for; `None` if its frame is cut off.
+fn content(packet_type: u8, part: &Part<'_>) -> Option<VideoContent> {
+    Some(match packet_type {
+        SEQUENCE_START | MPEG2_TS_SEQUENCE_START => VideoContent::SequenceHeader,
+        CODED_FRAMES if has_composition_time(part.codec) => {
+            VideoContent::Frames { composition_time: Reader::new(part.body).i24().ok()? }
+        }
+        CODED_FRAMES | CODED_FRAMES_X => VideoContent::Frames { composition_time: 0 },
+        SEQUENCE_END => VideoContent::EndOfSequence,
+        _ => VideoContent::Other,
+    })
 }
 
 /// Takes an enhanced payload apart; `None` if it is cut off or a command.
@@ -267,6 +280,11 @@ mod tests {
         assert_eq!((many.track, many.many_tracks, many.codec.name()), (1, true, "VP9".into()));
         assert!(many.is_sequence_header());
         assert_eq!(VideoTagHeader::parse(b"\x96\x20"), None, "no track at all");
+        let tracks: Vec<_> = VideoTagHeader::tracks(b"\x96\x20vp09\x01\0\0\x01aav01\x02\0\0\x01b")
+            .map(|track| track.0)
+            .collect();
+        assert_eq!(tracks, [1, 2]);
+        assert_eq!(parse(b"\xA6\x11avc1\0\0\0\0\x01\0\0\x03\0\0\0").track, 1, "track 0 has nothing here");
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub(crate) const SERVER: &str = concat!("rtmpd/", env!("CARGO_PKG_VERSION"));
 /// Seconds after which a client that was refused for want of room may try again.
 const RETRY_AFTER: u32 = 2;
 
+/// Why there is nothing to play.
+pub(crate) const NOT_LIVE: &str = "This stream is not live.";
+pub(crate) const NO_TRACK: &str = "This stream has no such track.";
+pub(crate) const NOT_PLAYABLE: &str =
+    "Browsers cannot play this stream's codecs; with ?enhanced=raw it comes as it was published.";
+
 /// The headers that let pages of any origin read an answer.
 pub(crate) const CORS: [(&str, &str); 2] =
     [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "Content-Length, Retry-After")];
@@ -57,13 +63,9 @@ pub(crate) fn live(framing: Framing, cors: bool) -> Box<[u8]> {
 pub(crate) fn for_viewer(framing: Framing, cors: bool) -> Answers {
     Answers {
         live: live(framing, cors),
-        not_found: plain("404 Not Found", "This stream is not live.", cors),
-        no_track: plain("404 Not Found", "This stream has no such track.", cors),
-        not_playable: plain(
-            "406 Not Acceptable",
-            "Browsers cannot play this stream's codecs; with ?enhanced=raw it comes as it was published.",
-            cors,
-        ),
+        not_found: plain("404 Not Found", NOT_LIVE, cors),
+        no_track: plain("404 Not Found", NO_TRACK, cors),
+        not_playable: plain("406 Not Acceptable", NOT_PLAYABLE, cors),
         unavailable: plain("503 Service Unavailable", "The server is shutting down.", cors),
     }
 }

@@ -1,26 +1,28 @@
 //! tiny_http's `Server` on its private socket, and the workers that answer its requests.
 
-use std::io::{self, Cursor, Read, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, Cursor, Read};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tiny_http::{HTTPVersion, Request, Response, Server};
+use tiny_http::{Request, Response, Server};
 
 use super::answer::{CORS, SERVER};
+use super::api::Identity;
 use super::head::CONNECTION_HEADER;
 use super::health;
 use super::page::{self, header};
-use super::parked::{ClientSocket, Parked};
+use super::parked::Parked;
+use super::preflight::preflight;
 use super::private::{Connection, Private, SECRET_HEADER};
 use super::routes::{ALLOWED, Route, RouteError, is_media, query, route};
-use crate::access::{Access, Attempt};
-use crate::delivery::{Answers, Delivery, ViewerRequest};
-use crate::media::StreamName;
-use crate::stream::burst::Framing;
-use crate::stream::headers::Wanted;
+use super::upgrade::{self, Origins};
+use crate::access::Access;
+use crate::delivery::{Answers, Delivery};
+use crate::occasional::Refusals;
+use crate::stream::cursor::Start;
 use crate::stream::registry::Registry;
 
 /// tiny_http's server, built anew should it ever stop: live viewers have nothing to do with it.
@@ -51,10 +53,17 @@ pub(crate) struct Context {
     pub(crate) registry: Arc<Registry>,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) parked: Arc<Parked>,
+    pub(crate) start: Start,
     pub(crate) wait: Duration,
+    pub(crate) max_wait: Duration,
     pub(crate) cors: bool,
+    /// Whose WebSockets are taken.
+    pub(super) origins: Origins,
     pub(crate) rtmp: SocketAddr,
-    /// For HTTP/1.1 viewers.
+    pub(super) identity: Identity,
+    /// The log lines about calls of the API that are refused.
+    pub(super) refusals: Refusals,
+    /// For HTTP/1.1 viewers, and for WebSockets that are refused.
     pub(crate) chunked: Arc<Answers>,
     /// For HTTP/1.0 viewers.
     pub(crate) plain: Arc<Answers>,
@@ -156,19 +165,37 @@ impl Context {
         }
         let (method, target) = (request.method().to_string(), request.url().to_owned());
         let cors = self.cors && is_media(&target);
-        match route(&method, &target, page::paths()) {
-            Ok(Route::Live { name, wait, wanted }) => match self.may_play(&request, &name, query(&target)) {
-                Err(why) => respond(request, text(403, &why), cors),
-                Ok(()) if method == "HEAD" => self.head(request, &name),
-                Ok(()) => self.live(request, name, wanted, wait.unwrap_or(self.wait)),
-            },
+        match route(&method, &target, self.max_wait, page::paths()) {
+            Ok(Route::Live { name, start, wait, wanted }) => {
+                let upgraded = match upgrade::handshake(&request) {
+                    Ok(upgraded) => upgraded,
+                    Err(refused) => return respond(request, refused.response(), cors),
+                };
+                match self.may_play(&request, &name, query(&target)) {
+                    Err(why) => respond(request, text(403, &why), cors),
+                    Ok(()) if method == "HEAD" => self.head(request, &name, wanted),
+                    Ok(()) => {
+                        let (start, wait) = (start.unwrap_or(self.start), wait.unwrap_or(self.wait));
+                        self.live(request, name, wanted, start, wait, upgraded);
+                    }
+                }
+            }
+            Ok(Route::Asset(_) | Route::Health) if upgrade::is_asked_for(&request) => {
+                respond(request, text(400, "There are WebSockets for streams alone."), cors);
+            }
             Ok(Route::Asset(path)) => {
                 let known = header_of(&request, "If-None-Match");
-                match page::respond(path, target.contains("?v="), known) {
+                let encodings = header_of(&request, "Accept-Encoding");
+                match page::respond(path, target.contains("?v="), known, encodings) {
                     Some(response) => respond(request, response, false),
                     None => respond(request, text(404, "There is nothing here."), false),
                 }
             }
+            Ok(Route::Api) => {
+                let answer = self.api(&request);
+                respond(request, answer, false);
+            }
+            Ok(Route::Metrics) => respond(request, self.metrics(), false),
             Ok(Route::Health) => respond(request, self.health(), false),
             Ok(Route::Options) => {
                 let response = preflight(&request, cors);
@@ -185,55 +212,6 @@ impl Context {
         }
     }
 
-    /// Whether the client may play this stream, and why not.
-    fn may_play(&self, request: &Request, name: &StreamName, query: &str) -> Result<(), String> {
-        let peer = connection_of(request).and_then(|id| self.parked.peer(id)).ok_or("The client has gone.")?;
-        let program = header_of(request, "User-Agent").unwrap_or_default();
-        let attempt = Attempt::to_play(name.clone(), peer, program, query);
-        self.access.may_play(&attempt).map_err(|denial| denial.to_string())
-    }
-
-    /// Takes the client's own socket and makes it a viewer's.
-    fn live(&self, request: Request, name: StreamName, wanted: Wanted, wait: Duration) {
-        let (client, framing) = self.take(request);
-        if let Some(ClientSocket { socket, peer, permit }) = client {
-            let (answers, permit) = (Arc::clone(self.answers(framing)), Box::new(permit));
-            self.delivery.serve(ViewerRequest { socket, peer, permit, name, wanted, framing, wait, answers });
-        }
-    }
-
-    /// What GET would answer right now, without joining.
-    fn head(&self, request: Request, name: &StreamName) {
-        if self.registry.joinable(name).is_none() {
-            return respond(request, text(404, "This stream is not live."), self.cors);
-        }
-        let (client, framing) = self.take(request);
-        if let Some(mut client) = client
-            && let Err(error) = client
-                .socket
-                .write_all(&self.answers(framing).live)
-                .and_then(|()| client.socket.shutdown(Shutdown::Write))
-        {
-            log::debug!("client {} lost: {error}", client.peer);
-        }
-    }
-
-    /// The socket of the client whose request this is. The gate hears that it is taken.
-    fn take(&self, request: Request) -> (Option<ClientSocket>, Framing) {
-        let framing =
-            if *request.http_version() == HTTPVersion(1, 0) { Framing::Plain } else { Framing::Chunked };
-        let client = connection_of(&request).and_then(|id| self.parked.take(id));
-        respond(request, text(200, ""), false);
-        (client, framing)
-    }
-
-    fn answers(&self, framing: Framing) -> &Arc<Answers> {
-        match framing {
-            Framing::Chunked => &self.chunked,
-            Framing::Plain => &self.plain,
-        }
-    }
-
     fn health(&self) -> Response<Cursor<Vec<u8>>> {
         match health::check(self.rtmp) {
             Ok(()) => text(200, "ok"),
@@ -246,43 +224,27 @@ impl Context {
 }
 
 /// The number under which the gate has parked the client's socket.
-fn connection_of(request: &Request) -> Option<u64> {
+pub(super) fn connection_of(request: &Request) -> Option<u64> {
     header_of(request, CONNECTION_HEADER)?.parse().ok()
 }
 
-fn header_of<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+pub(super) fn header_of<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
     request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-fn text(status: u16, line: &str) -> Response<Cursor<Vec<u8>>> {
+pub(super) fn text(status: u16, line: &str) -> Response<Cursor<Vec<u8>>> {
     let response = Response::from_string(format!("{line}\n")).with_status_code(status);
     with_header(with_header(response, "Content-Type", "text/plain; charset=utf-8"), "Cache-Control", "no-store")
 }
 
-fn with_header<R: Read>(mut response: Response<R>, name: &str, value: &str) -> Response<R> {
+pub(super) fn with_header<R: Read>(mut response: Response<R>, name: &str, value: &str) -> Response<R> {
     if let Some(header) = header(name, value) {
         response.add_header(header);
     }
     response
 }
 
-/// The answer to OPTIONS: what a page of another origin may ask for.
-fn preflight(request: &Request, cors: bool) -> Response<Cursor<Vec<u8>>> {
-    let mut response = with_header(Response::from_data(Vec::new()).with_status_code(204), "Allow", ALLOWED);
-    if cors {
-        response = with_header(response, "Access-Control-Allow-Methods", ALLOWED);
-        response = with_header(response, "Access-Control-Max-Age", "86400");
-        if let Some(asked) = header_of(request, "Access-Control-Request-Headers") {
-            response = with_header(response, "Access-Control-Allow-Headers", asked);
-        }
-        if header_of(request, "Access-Control-Request-Private-Network") == Some("true") {
-            response = with_header(response, "Access-Control-Allow-Private-Network", "true");
-        }
-    }
-    response
-}
-
-fn respond<R: Read>(request: Request, response: Response<R>, cors: bool) {
+pub(super) fn respond<R: Read>(request: Request, response: Response<R>, cors: bool) {
     let mut response = with_header(response.with_chunked_threshold(usize::MAX), "Server", SERVER);
     for (name, value) in CORS.iter().filter(|_| cors) {
         response = with_header(response, name, value);
@@ -295,24 +257,31 @@ fn respond<R: Read>(request: Request, response: Response<R>, cors: bool) {
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::net::UnixStream;
 
     use super::*;
     use crate::config::Config;
     use crate::delivery::Patience;
     use crate::http::answer::for_viewer;
+    use crate::stream::burst::Framing;
 
     fn context() -> Context {
         let registry = Registry::new(crate::server::stream_settings(&Config::default()));
         let patience = Patience { stall: Duration::from_secs(1), skips: 1 };
         Context {
-            access: Arc::default(),
+            access: Arc::new(Access::new(Config::default().access, Default::default()).unwrap()),
             delivery: Arc::new(Delivery::start(Arc::clone(&registry), 1, patience).unwrap()),
             registry,
             parked: Arc::default(),
+            start: Start::Gop,
             wait: Duration::ZERO,
+            max_wait: Duration::ZERO,
             cors: true,
+            origins: Origins { listed: Vec::new(), cors: true },
             rtmp: SocketAddr::from(([127, 0, 0, 1], 1)),
+            identity: Identity::new(),
+            refusals: Refusals::default(),
             chunked: Arc::new(for_viewer(Framing::Chunked, true)),
             plain: Arc::new(for_viewer(Framing::Plain, true)),
         }

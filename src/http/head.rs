@@ -14,7 +14,7 @@ pub(crate) const MAX_BODY: usize = 64 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// The request headers that rtmpd has a use for; no other reaches tiny_http.
-const FORWARDED: [&str; 10] = [
+const FORWARDED: [&str; 13] = [
     "Host",
     "Origin",
     "User-Agent",
@@ -25,7 +25,22 @@ const FORWARDED: [&str; 10] = [
     "Access-Control-Request-Method",
     "Access-Control-Request-Headers",
     "Access-Control-Request-Private-Network",
+    "Upgrade",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
 ];
+
+/// What proxies and browsers add to requests that are not of a program on this machine, or not for its own sake.
+const SIGNS_OF_OTHERS: [&str; 7] =
+    ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via", "Origin"];
+
+/// Tells tiny_http's workers that a request is one of this machine's own. Clients cannot set it either.
+pub(crate) const LOCAL_HEADER: &str = "X-Rtmpd-Local";
+
+/// Tells tiny_http's workers that the request's Connection header lists an upgrade. That header itself must not: tiny_http
+/// would take all that follows for the request's body.
+pub(crate) const UPGRADE_HEADER: &str = "X-Rtmpd-Upgrade";
+pub(crate) const CONNECTION_UPGRADE: &str = "listed";
 
 /// Names the connection to tiny_http's workers. Clients cannot set it: only [`FORWARDED`] passes.
 pub(crate) const CONNECTION_HEADER: &str = "X-Rtmpd-Connection";
@@ -82,6 +97,9 @@ pub(crate) struct Vetted {
     pub(crate) rewritten: String,
     /// The addresses in all its X-Forwarded-For headers, in order, separated by commas.
     pub(crate) forwarded_for: String,
+    /// Whether it says that it is for this machine, and nothing in it says that it was passed on by a proxy, or made by
+    /// a page of another site, whose name may well have been made to lead here.
+    pub(crate) is_for_loopback: bool,
 }
 
 /// Looks at what has been received so far; `None` means that the head is not complete.
@@ -99,7 +117,10 @@ pub(crate) fn vet(received: &[u8]) -> Result<Option<Vetted>, HeadError> {
     let target = origin_form(request.path.unwrap_or_default())?;
     let body_length = body_length(request.headers)?;
     let rewritten = rewrite(method, &target, version, request.headers, body_length);
-    Ok(Some(Vetted { head_length, body_length, rewritten, forwarded_for: forwarded_for(request.headers) }))
+    let is_for_loopback =
+        request.path.is_some_and(|path| path.starts_with('/')) && is_for_loopback(request.headers);
+    let forwarded_for = forwarded_for(request.headers);
+    Ok(Some(Vetted { head_length, body_length, rewritten, forwarded_for, is_for_loopback }))
 }
 
 /// The target as a path with its query; other characters than ASCII, which some players send, are escaped.
@@ -116,13 +137,31 @@ fn origin_form(target: &str) -> Result<String, HeadError> {
 }
 
 /// The values of all headers of this name.
-fn named<'a>(headers: &'a [httparse::Header<'a>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+fn named<'a>(headers: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
 }
 
 fn forwarded_for(headers: &[httparse::Header<'_>]) -> String {
     let values: Vec<_> = named(headers, "X-Forwarded-For").map(String::from_utf8_lossy).collect();
     values.join(",")
+}
+
+fn is_for_loopback(headers: &[httparse::Header<'_>]) -> bool {
+    let is_alone = SIGNS_OF_OTHERS.iter().all(|sign| named(headers, sign).next().is_none());
+    let mut hosts = named(headers, "Host");
+    let (host, other) = (hosts.next(), hosts.next());
+    is_alone && other.is_none() && host.is_some_and(is_loopback_name)
+}
+
+/// Whether the value of a `Host` header names this machine, with or without a port.
+fn is_loopback_name(host: &[u8]) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
+        let Some((own, rest)) = host.split_at_checked(name.len()) else { return false };
+        let is_port = |rest: &[u8]| {
+            rest.strip_prefix(b":").is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
+        };
+        own.eq_ignore_ascii_case(name.as_bytes()) && (rest.is_empty() || is_port(rest))
+    })
 }
 
 fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, HeadError> {
@@ -139,6 +178,12 @@ fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, HeadError> {
     if length > MAX_BODY { Err(HeadError::BodyTooLong) } else { Ok(length) }
 }
 
+/// Whether a Connection header lists this option.
+fn has_option(headers: &[httparse::Header<'_>], option: &str) -> bool {
+    let mut options = named(headers, "Connection").flat_map(|value| value.split(|byte| *byte == b','));
+    options.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+}
+
 fn rewrite(
     method: &str,
     target: &str,
@@ -153,6 +198,9 @@ fn rewrite(
         if let Some(value) = value.and_then(|value| std::str::from_utf8(value).ok()) {
             let _infallible = write!(head, "{name}: {value}\r\n");
         }
+    }
+    if has_option(headers, "upgrade") {
+        let _infallible = write!(head, "{UPGRADE_HEADER}: {CONNECTION_UPGRADE}\r\n");
     }
     if body_length > 0 {
         let _infallible = write!(head, "Content-Length: {body_length}\r\n");
@@ -186,6 +234,49 @@ mod tests {
         let forwarded =
             "GET / HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nA: b\r\nx-forwarded-for: ::1\r\n\r\n";
         assert_eq!(vetted(forwarded).forwarded_for, "1.2.3.4, 5.6.7.8,::1");
+    }
+
+    #[test]
+    fn a_request_of_this_machines_own_has_its_name_and_nothing_of_others() {
+        let is_local = |head: &str| vetted(&format!("{head}\r\n\r\n")).is_for_loopback;
+        for host in ["localhost", "LocalHost:8090", "127.0.0.1:1", "[::1]", "[::1]:8090"] {
+            assert!(is_local(&format!("GET /api HTTP/1.1\r\nHost: {host}")), "{host}");
+        }
+        for host in
+            ["", "localhost.", "localhost:", "localhost:8o", "127.0.0.10", "::1", "evil", "localhost.evil:80"]
+        {
+            assert!(!is_local(&format!("GET /api HTTP/1.1\r\nHost: {host}")), "{host}");
+        }
+        assert!(
+            !is_local("GET /api HTTP/1.0") && !is_local("GET http://localhost/api HTTP/1.1\r\nHost: localhost")
+        );
+        assert!(!is_local("GET /api HTTP/1.1\r\nHost: localhost\r\nHost: localhost"));
+        for sign in [
+            "origin: null",
+            "Origin: http://localhost",
+            "X-FORWARDED-FOR: 127.0.0.1",
+            "Forwarded: for=x",
+            "Via: y",
+        ] {
+            assert!(!is_local(&format!("GET /api HTTP/1.1\r\nHost: localhost\r\n{sign}")), "{sign}");
+        }
+        assert!(!vetted("GET / HTTP/1.1\r\nX-Rtmpd-Local: 1\r\n\r\n").rewritten.contains("Local"));
+    }
+
+    #[test]
+    fn an_upgrade_is_passed_on_beside_the_connection_header() {
+        let request = |options: &str| format!("GET / HTTP/1.1\r\n{options}Upgrade: WebSocket\r\n\r\n");
+        for options in ["Connection: Upgrade\r\n", "connection: keep-alive , UPGRADE\r\n"] {
+            let head = vetted(&request(options)).rewritten;
+            assert!(
+                head.starts_with("GET / HTTP/1.1\r\nConnection: close\r\nUpgrade: WebSocket\r\n"),
+                "{head}"
+            );
+            assert!(head.ends_with("X-Rtmpd-Upgrade: listed\r\n"), "{head}");
+        }
+        for options in ["", "Connection: upgrades\r\n", "X-Rtmpd-Upgrade: listed\r\n"] {
+            assert!(!vetted(&request(options)).rewritten.contains("X-Rtmpd-Upgrade"), "{options}");
+        }
     }
 
     #[test]

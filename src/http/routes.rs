@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::api::is_api;
 use crate::flv::variant::Form;
 use crate::media::{PacketKind, StreamName};
+use crate::stream::cursor::Start;
 use crate::stream::headers::Wanted;
 
-/// Longest time that a request may ask to wait for a stream.
-pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Where a request may ask to begin.
+const STARTS: &[(&str, Start)] = &[("gop", Start::Gop), ("key", Start::Key), ("live", Start::Live)];
 
 /// The path of the default stream, or of the one that the query names.
 const MEDIA_PATH: &str = "/service/httpflv";
+
+const METRICS_PATH: &str = "/metrics";
 
 const MEDIA_SUFFIX: &str = ".flv";
 
@@ -20,11 +24,15 @@ const MEDIA_SUFFIX: &str = ".flv";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     /// A live stream.
-    Live { name: StreamName, wait: Option<Duration>, wanted: Wanted },
+    Live { name: StreamName, start: Option<Start>, wait: Option<Duration>, wanted: Wanted },
     /// An embedded file: its index in the list.
     Asset(&'static str),
     /// Whether the server is well.
     Health,
+    /// The API, which looks at method and path itself.
+    Api,
+    /// Figures for Prometheus.
+    Metrics,
     /// OPTIONS.
     Options,
 }
@@ -51,13 +59,18 @@ pub(crate) fn query(target: &str) -> &str {
     split_target(target).1
 }
 
-/// Finds the route of a request. `assets` are the paths of the embedded files.
+/// Finds the route of a request, which may ask to wait for at most `max_wait`. `assets` are the paths of the embedded
+/// files.
 pub(crate) fn route(
     method: &str,
     target: &str,
+    max_wait: Duration,
     mut assets: impl Iterator<Item = &'static str>,
 ) -> Result<Route, RouteError> {
     let (path, query) = split_target(target);
+    if is_api(target) {
+        return Ok(Route::Api);
+    }
     match method {
         "OPTIONS" => return Ok(Route::Options),
         "GET" | "HEAD" => {}
@@ -66,10 +79,13 @@ pub(crate) fn route(
     if path == "/healthz" {
         return Ok(Route::Health);
     }
+    if path == METRICS_PATH {
+        return Ok(Route::Metrics);
+    }
     if let Some(asset) = assets.find(|asset| *asset == path) {
         return Ok(Route::Asset(asset));
     }
-    let query = Query::parse(query)?;
+    let query = Query::parse(query, max_wait)?;
     let name = if path == MEDIA_PATH {
         name(query.app.as_deref().unwrap_or_default(), query.stream.as_deref().unwrap_or_default())?
     } else {
@@ -78,7 +94,7 @@ pub(crate) fn route(
         name("", &path)?;
         name("", path.strip_suffix(MEDIA_SUFFIX).ok_or(RouteError::NotFound)?)?
     };
-    Ok(Route::Live { name, wait: query.wait, wanted: query.wanted()? })
+    Ok(Route::Live { name, start: query.start, wait: query.wait, wanted: query.wanted()? })
 }
 
 fn name(app: &str, stream: &str) -> Result<StreamName, RouteError> {
@@ -88,7 +104,16 @@ fn name(app: &str, stream: &str) -> Result<StreamName, RouteError> {
     StreamName::new(app, stream).map_err(|error| RouteError::BadRequest(error.to_string()))
 }
 
-fn split_target(target: &str) -> (&str, &str) {
+/// Where a stream plays.
+pub(crate) fn play_path(name: &StreamName) -> String {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
+    match name.is_default() {
+        true => MEDIA_PATH.to_owned(),
+        false => format!("/{}{MEDIA_SUFFIX}", utf8_percent_encode(name.as_str(), ESCAPED)),
+    }
+}
+
+pub(super) fn split_target(target: &str) -> (&str, &str) {
     let target = target.split_once('#').map_or(target, |(target, _)| target);
     target.split_once('?').unwrap_or((target, ""))
 }
@@ -98,6 +123,7 @@ fn split_target(target: &str) -> (&str, &str) {
 struct Query {
     app: Option<String>,
     stream: Option<String>,
+    start: Option<Start>,
     wait: Option<Duration>,
     track: u8,
     only: Option<PacketKind>,
@@ -106,14 +132,15 @@ struct Query {
 }
 
 impl Query {
-    fn parse(query: &str) -> Result<Self, RouteError> {
+    fn parse(query: &str, max_wait: Duration) -> Result<Self, RouteError> {
         let mut parsed = Self::default();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match key {
                 "app" => parsed.app = Some(decode(&value.replace('+', " "))?),
                 "stream" => parsed.stream = Some(decode(&value.replace('+', " "))?),
-                "wait" => parsed.wait = Some(wait(value)?),
+                "start" => parsed.start = Some(choice(key, value, STARTS)?),
+                "wait" => parsed.wait = Some(wait(value, max_wait)?),
                 "track" => parsed.track = track(value)?,
                 "only" => {
                     let kinds = [("audio", PacketKind::Audio), ("video", PacketKind::Video)];
@@ -145,7 +172,8 @@ impl Query {
 fn choice<T: Copy>(key: &str, value: &str, choices: &[(&str, T)]) -> Result<T, RouteError> {
     choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        RouteError::BadRequest(format!("{key} takes {}", names.join(" or ")))
+        let (last, others) = names.split_last().unwrap_or((&"", &[]));
+        RouteError::BadRequest(format!("{key} takes {} or {last}", others.join(", ")))
     })
 }
 
@@ -153,10 +181,9 @@ fn track(value: &str) -> Result<u8, RouteError> {
     value.parse().map_err(|_| RouteError::BadRequest("track takes a number from 0 to 255".into()))
 }
 
-fn wait(value: &str) -> Result<Duration, RouteError> {
-    let seconds = value.parse().ok().map(Duration::from_secs).filter(|wait| *wait <= MAX_WAIT);
-    seconds
-        .ok_or_else(|| RouteError::BadRequest(format!("wait takes seconds from 0 to {}", MAX_WAIT.as_secs())))
+fn wait(value: &str, max: Duration) -> Result<Duration, RouteError> {
+    let seconds = value.parse().ok().map(Duration::from_secs).filter(|wait| *wait <= max);
+    seconds.ok_or_else(|| RouteError::BadRequest(format!("wait takes seconds from 0 to {}", max.as_secs())))
 }
 
 /// Undoes percent-encoding, once and strictly.
@@ -178,12 +205,15 @@ fn decode(text: &str) -> Result<String, RouteError> {
 mod tests {
     use super::*;
 
+    const MAX_WAIT: Duration = Duration::from_secs(90);
+
     fn get(target: &str) -> Result<Route, RouteError> {
-        route("GET", target, ["/", "/resource/httpflv"].into_iter())
+        route("GET", target, MAX_WAIT, ["/", "/resource/httpflv"].into_iter())
     }
 
     fn live(name: &str) -> Result<Route, RouteError> {
-        Ok(Route::Live { name: StreamName::new("", name).unwrap(), wait: None, wanted: Wanted::default() })
+        let (name, wanted) = (StreamName::new("", name).unwrap(), Wanted::default());
+        Ok(Route::Live { name, start: None, wait: None, wanted })
     }
 
     #[test]
@@ -208,16 +238,36 @@ mod tests {
 
     #[test]
     fn waits_are_taken_within_their_limit() {
-        for (target, seconds) in [("/a.flv?wait=0", 0), ("/a.flv?wait=60", 60)] {
+        for (target, seconds) in [("/a.flv?wait=0", 0), ("/a.flv?wait=90", 90)] {
             let wait = Some(Duration::from_secs(seconds));
             let (name, wanted) = (StreamName::new("a", "").unwrap(), Wanted::default());
-            assert_eq!(get(target), Ok(Route::Live { name, wait, wanted }));
+            assert_eq!(get(target), Ok(Route::Live { name, start: None, wait, wanted }));
         }
-        for target in ["/a.flv?wait=61", "/a.flv?wait=-1", "/a.flv?wait=x", "/a.flv?wait="] {
+        for target in ["/a.flv?wait=91", "/a.flv?wait=-1", "/a.flv?wait=x", "/a.flv?wait="] {
             assert!(
-                matches!(get(target), Err(RouteError::BadRequest(why)) if why.contains("0 to 60")),
+                matches!(get(target), Err(RouteError::BadRequest(why)) if why.contains("0 to 90")),
                 "{target}"
             );
+        }
+    }
+
+    #[test]
+    fn a_request_says_where_to_begin() {
+        let start = |query: &str| match get(&format!("/a.flv?{query}")) {
+            Ok(Route::Live { start, .. }) => Ok(start),
+            Err(RouteError::BadRequest(why)) => Err(why),
+            other => unreachable!("{other:?}"),
+        };
+        for (query, expected) in [
+            ("", None),
+            ("start=gop", Some(Start::Gop)),
+            ("start=key", Some(Start::Key)),
+            ("only=audio&start=live", Some(Start::Live)),
+        ] {
+            assert_eq!(start(query), Ok(expected), "{query}");
+        }
+        for query in ["start=nonsense", "start=first", "start=", "start"] {
+            assert!(start(query).is_err_and(|why| why == "start takes gop, key or live"), "{query}");
         }
     }
 
@@ -271,10 +321,17 @@ mod tests {
         assert_eq!(get("/"), Ok(Route::Asset("/")));
         assert_eq!(get("/resource/httpflv?app=a"), Ok(Route::Asset("/resource/httpflv")));
         assert_eq!(get("/healthz"), Ok(Route::Health));
+        assert_eq!((get("/metrics?x"), get("/api/v1/streams")), (Ok(Route::Metrics), Ok(Route::Api)));
+        assert_eq!(
+            route("DELETE", "/api/nothing", MAX_WAIT, [].into_iter()),
+            Ok(Route::Api),
+            "which says what it takes"
+        );
+        assert_eq!(get("/api/cam1.flv"), live("api/cam1"));
         assert_eq!(get("/live/cam1"), Err(RouteError::NotFound));
         assert_eq!(get("/favicon.ico"), Err(RouteError::NotFound));
-        assert_eq!(route("POST", "/a.flv", [].into_iter()), Err(RouteError::MethodNotAllowed));
-        assert_eq!(route("OPTIONS", "*", [].into_iter()), Ok(Route::Options));
+        assert_eq!(route("POST", "/a.flv", MAX_WAIT, [].into_iter()), Err(RouteError::MethodNotAllowed));
+        assert_eq!(route("OPTIONS", "*", MAX_WAIT, [].into_iter()), Ok(Route::Options));
         assert!(
             is_media("/a.flv?x") && is_media("/service/httpflv?x") && !is_media("/") && !is_media("/x?a.flv")
         );

@@ -64,7 +64,9 @@ pub(super) fn serve(
     match begin(socket, peer, &mut permit, &shared, certificate) {
         Ok((transport, peer, session)) => Connection::new(transport, peer, permit, shared).run(session),
         Err(end @ (End::Closed | End::Lost(_))) => log::debug!("RTMP connection from {peer} ended: {end}"),
-        Err(end) => log::warn!("RTMP connection from {peer} refused: {end}"),
+        Err(end) => {
+            shared.refusals.say(|more| log::warn!("RTMP connection from {peer} refused: {end}{more}"));
+        }
     }
 }
 
@@ -234,15 +236,18 @@ impl Connection {
 
     fn log_without_stream(&self, session: &Session, end: &End) {
         let (peer, seconds) = (self.peer, self.started.elapsed().as_secs_f64());
+        let refusals = &self.shared.refusals;
         match end {
-            // Health checks and port scanners come and go; those who published have been logged.
-            End::Closed | End::Lost(_) | End::Denied(_) => {
+            // Health checks and port scanners come and go; those who published have been logged, as has a shutdown.
+            End::Closed | End::Lost(_) | End::Denied(_) | End::Shutdown => {
                 log::debug!("RTMP connection from {peer} ended: {end}");
             }
             End::TooLate(_) if !session.has_input() && !self.transport.has_tls_input() => {
-                log::info!("RTMP connection from {peer} sent nothing");
+                refusals.say(|more| log::info!("RTMP connection from {peer} sent nothing{more}"));
             }
-            _ => log::warn!("RTMP connection from {peer} refused after {seconds:.1} s: {end}"),
+            _ => refusals.say(|more| {
+                log::warn!("RTMP connection from {peer} refused after {seconds:.1} s: {end}{more}");
+            }),
         }
     }
 

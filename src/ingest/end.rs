@@ -7,6 +7,7 @@ use crate::access::Denial;
 use crate::admission::Refusal;
 use crate::proxy::PrefaceError;
 use crate::rtmp::session::SessionError;
+use crate::stream::EndReason;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) enum End {
     /// It may not publish what it wants to, which has been logged.
     Denied(Denial),
     Replaced,
+    Kicked,
     /// It held so many bytes in unfinished messages.
     OutOfMemory(usize),
     Shutdown,
@@ -56,6 +58,7 @@ impl fmt::Display for End {
             Self::Refused(why) => f.write_str(why),
             Self::Denied(denial) => denial.fmt(f),
             Self::Replaced => f.write_str("another publisher took over"),
+            Self::Kicked => EndReason::Kicked.fmt(f),
             Self::OutOfMemory(bytes) => {
                 write!(f, "unfinished messages of {bytes} bytes when all connections together held too much")
             }

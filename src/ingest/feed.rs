@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::rtmp::session::{PublishRequest, Session};
 use crate::stream::EndReason;
 use crate::stream::live::LiveStream;
-use crate::stream::publication::Publication;
+use crate::stream::publication::{Publication, PublicationId};
 use crate::stream::registry::PublishError;
 
 /// How many publications a connection may begin at once; each second allows one more.
@@ -33,7 +33,7 @@ enum Activity {
     /// A publish waits for another publisher to prove that it is alive.
     Held(Held),
     /// A stream is fed.
-    Publishing(Publication),
+    Publishing(Box<Publication>),
 }
 
 /// A publish that is held back by the one who feeds the stream.
@@ -41,7 +41,7 @@ struct Held {
     name: StreamName,
     client: String,
     since: Instant,
-    first: Arc<LiveStream>,
+    first: PublicationId,
 }
 
 enum Decision {
@@ -95,9 +95,17 @@ impl Feed {
             Activity::Held(_) => {}
             Activity::Publishing(publication) => {
                 publication.tick(now);
+                if publication.is_displaced() {
+                    session.close("Another publisher has taken over.");
+                    return Err(End::Replaced);
+                }
                 if let Some(reason) = publication.live().ended() {
                     session.close(&format!("The stream was ended: {reason}."));
-                    return Err(if reason == EndReason::Shutdown { End::Shutdown } else { End::Replaced });
+                    return Err(match reason {
+                        EndReason::Shutdown => End::Shutdown,
+                        EndReason::Kicked => End::Kicked,
+                        _ => End::Replaced,
+                    });
                 }
                 if publication.live().silence(now) >= timeouts.idle_publisher {
                     session.close("Nothing was received for too long.");
@@ -141,6 +149,8 @@ impl Feed {
         let reason = match end {
             End::Replaced => EndReason::Replaced,
             End::Shutdown => EndReason::Shutdown,
+            End::Kicked => EndReason::Kicked,
+            End::Idle(_) => EndReason::PublisherSilent,
             _ => EndReason::PublisherLost,
         };
         self.end(reason, end)
@@ -152,49 +162,63 @@ impl Feed {
         name: StreamName,
         client: String,
         session: &mut Session,
-        held: Option<(Instant, Arc<LiveStream>)>,
+        held: Option<(Instant, PublicationId)>,
     ) -> Result<(), End> {
         let now = Instant::now();
-        let first = match self.shared.registry.publish(&name, &describe(self.peer, &client), now) {
+        let who = describe(self.peer, &client);
+        let (live, first) = match self.shared.registry.publish(&name, &who, now) {
             Ok(publication) => {
-                log::info!("publisher {} publishes {name}", describe(self.peer, &client));
-                session.accept_publish();
-                self.activity = Activity::Publishing(publication);
+                self.begin(publication, &who, session);
                 return Ok(());
             }
             Err(PublishError::Closed) => return Err(End::Shutdown),
-            Err(PublishError::Busy(first)) => first,
+            Err(PublishError::Busy(live, first)) => (live, first),
         };
         let since = match held {
             // The one who was there when this began: another one that came since is as good a reason to wait.
-            Some((since, known)) if Arc::ptr_eq(&known, &first) => since,
+            Some((since, known)) if known == first => since,
             _ => now,
         };
         let waited = now.saturating_duration_since(since);
-        match self.decide(first.silence(now), waited) {
+        let other = live.publisher.who();
+        match self.decide(&live, first, waited, now) {
             Decision::Refuse => {
                 session
                     .reject("NetStream.Publish.BadName", &format!("Stream {name} is being published already."));
-                Err(End::Refused(format!("{name} is being published already by {}", first.publisher)))
+                return Err(End::Refused(format!("{name} is being published already by {other}")));
             }
             Decision::Replace => {
-                log::warn!("publisher {} takes {name} over from {}", self.peer, first.publisher);
-                self.shared.registry.end(&first, EndReason::Replaced);
-                self.try_publish(name, client, session, None)
+                // It notices within a tick, and lets go of the stream, with all viewers, for the next one.
+                live.publisher.displace(first);
+                log::warn!("publisher {} takes {name} over from {other}", self.peer);
             }
-            Decision::Hold => {
-                if waited.is_zero() {
-                    log::info!("publisher {} waits for {name}, which {} publishes", self.peer, first.publisher);
-                }
-                self.activity = Activity::Held(Held { name, client, since, first });
-                Ok(())
+            Decision::Hold if waited.is_zero() => {
+                self.shared.refusals.say(|more| {
+                    log::info!("publisher {} waits for {name}, which {other} publishes{more}", self.peer);
+                });
             }
+            Decision::Hold => {}
         }
+        self.activity = Activity::Held(Held { name, client, since, first });
+        Ok(())
     }
 
-    /// What becomes of a publish that has waited so long for one who has been silent so long.
-    fn decide(&self, silence: Duration, waited: Duration) -> Decision {
+    fn begin(&mut self, publication: Publication, who: &str, session: &mut Session) {
+        let name = &publication.live().name;
+        match publication.resumed_after().map(|gap| gap.as_secs_f64()) {
+            Some(seconds) => log::info!("publisher {who} goes on with {name} after {seconds:.1} s without one"),
+            None => log::info!("publisher {who} publishes {name}"),
+        }
+        session.accept_publish();
+        self.activity = Activity::Publishing(Box::new(publication));
+    }
+
+    /// What becomes of a publish that has waited so long for the one who feeds the stream.
+    fn decide(&self, live: &LiveStream, first: PublicationId, waited: Duration, now: Instant) -> Decision {
+        let silence = live.silence(now);
         match self.shared.takeover {
+            // It is about to let go, whatever it has sent since.
+            _ if live.publisher.is_displaced(first) => Decision::Hold,
             Takeover::Reject => Decision::Refuse,
             Takeover::Takeover => Decision::Replace,
             Takeover::IfSilent if silence < waited => Decision::Refuse,
@@ -207,10 +231,13 @@ impl Feed {
         let Activity::Publishing(publication) = self.replace(Activity::None { since: Instant::now() }) else {
             return false;
         };
-        let live = Arc::clone(publication.live());
-        publication.finish(reason);
-        let (seconds, bytes) = (live.uptime(Instant::now()).as_secs_f64(), live.bytes());
-        log::info!("publisher {} left {}: {why}; {bytes} bytes in {seconds:.1} s", self.peer, live.name);
+        let (now, name) = (Instant::now(), publication.live().name.clone());
+        let (bytes, time) = publication.share(now);
+        let held = publication
+            .finish(reason, now)
+            .map(|time| format!("; its viewers are held for {} s", time.as_secs()));
+        let (seconds, held) = (time.as_secs_f64(), held.unwrap_or_default());
+        log::info!("publisher {} left {name}: {why}; {bytes} bytes in {seconds:.1} s{held}", self.peer);
         true
     }
 

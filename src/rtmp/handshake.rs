@@ -5,8 +5,12 @@
 //! A client that sends a valid digest gets digests back, in the schema that it used; any other gets the
 //! simple form. What the client answers (C2) is not checked: real clients do not echo it faithfully.
 
+mod client;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+pub use self::client::ClientHandshake;
 
 /// Length of C1, C2, S1 and S2 in bytes.
 pub const PACKET_LENGTH: usize = 1536;

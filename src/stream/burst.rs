@@ -1,8 +1,11 @@
 //! Bursts: runs of whole FLV tags, framed once for all viewers.
 
-use std::io::Write as _;
+use std::io::{IoSlice, Write as _};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::budget::{Budget, Ticket};
 use crate::flv::tag::{FILE_HEADER_LENGTH, put_tag, split_tag, tag_length};
@@ -12,6 +15,9 @@ use crate::media::{Packet, PacketKind, Timestamp};
 /// The longest head of an HTTP chunk: eight hexadecimal digits and a line end.
 const MAX_CHUNK_HEAD: usize = 10;
 const LINE_END: &[u8] = b"\r\n";
+
+/// The longest head of a WebSocket frame that is not masked.
+const MAX_FRAME_HEAD: usize = 10;
 
 /// What a burst costs beside its bytes: its fields, its places in lists, and the allocator's rounding.
 const OVERHEAD: usize = 256;
@@ -23,6 +29,16 @@ pub(crate) enum Framing {
     Chunked,
     /// As they are: an HTTP/1.0 body, ended by closing.
     Plain,
+    /// One binary message, in one frame.
+    WebSocket,
+}
+
+/// The bytes of a burst in a framing. Only a WebSocket frame's head does not lie directly in front of the tags, where the
+/// head of the HTTP chunk is; both pieces go out in one write.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Framed<'a> {
+    head: &'a [u8],
+    rest: &'a [u8],
 }
 
 /// What a burst begins with.
@@ -37,7 +53,7 @@ pub(crate) enum Opening {
 }
 
 /// A run of whole tags, shared by reference by all who send it. The tags lie in one piece, between the head and
-/// the end of an HTTP chunk, so that each framing is a slice of the same bytes and goes out in one write.
+/// the end of an HTTP chunk, so that each framing is made of the same bytes and goes out in one write.
 #[derive(Debug)]
 pub(crate) struct Burst {
     /// Its place in the stream, counted from 0.
@@ -72,7 +88,12 @@ struct InVariant {
 #[derive(Debug)]
 struct Layout {
     bytes: Box<[u8]>,
+    /// Where the head of a WebSocket frame ends, and that of the chunk begins.
+    chunk_at: usize,
+    /// Where the chunk's head ends.
     flv_at: usize,
+    /// Where the file header ends, if there is one.
+    tags_at: usize,
 }
 
 impl Opening {
@@ -137,14 +158,19 @@ impl Burst {
     }
 
     /// The bytes that go onto a socket; none if the variant has nothing of this burst.
-    pub(crate) fn framed(&self, variant: &Variant, framing: Framing) -> &[u8] {
+    pub(crate) fn framed(&self, variant: &Variant, framing: Framing) -> Framed<'_> {
         self.layout(variant).framed(framing)
+    }
+
+    /// File header and tags as they are.
+    #[cfg(test)]
+    pub(crate) fn plain(&self, variant: &Variant) -> &[u8] {
+        self.framed(variant, Framing::Plain).rest
     }
 
     /// The tags as they came, without a file header.
     pub(crate) fn tags(&self) -> &[u8] {
-        let flv = self.as_it_came.framed(Framing::Plain);
-        if self.fixed && flv.starts_with(b"FLV") { &flv[FILE_HEADER_LENGTH..] } else { flv }
+        self.as_it_came.tags()
     }
 
     /// How much memory it costs, roughly, without its variants.
@@ -199,27 +225,76 @@ impl Layout {
         let length =
             header.len() + packets.iter().map(|packet| tag_length(packet.payload.len())).sum::<usize>();
         if length == 0 {
-            return Self { bytes: Box::default(), flv_at: 0 };
+            return Self { bytes: Box::default(), chunk_at: 0, flv_at: 0, tags_at: 0 };
         }
-        let mut head = Vec::with_capacity(MAX_CHUNK_HEAD);
+        let mut head = frame_head(OpCode::Data(Data::Binary), length);
+        let chunk_at = head.len();
         let _infallible = write!(head, "{length:x}\r\n");
         let mut bytes = Vec::with_capacity(head.len() + length + LINE_END.len());
         bytes.extend_from_slice(&head);
         bytes.extend_from_slice(header);
         packets.iter().for_each(|packet| put_tag(&mut bytes, packet.kind, packet.timestamp, &packet.payload));
         bytes.extend_from_slice(LINE_END);
-        Self { bytes: bytes.into_boxed_slice(), flv_at: head.len() }
+        let (bytes, flv_at) = (bytes.into_boxed_slice(), head.len());
+        Self { bytes, chunk_at, flv_at, tags_at: flv_at + header.len() }
     }
 
-    fn framed(&self, framing: Framing) -> &[u8] {
+    fn framed(&self, framing: Framing) -> Framed<'_> {
         match framing {
-            Framing::Chunked => &self.bytes,
-            Framing::Plain => &self.bytes[self.flv_at..self.bytes.len().saturating_sub(LINE_END.len())],
+            Framing::Chunked => Framed::whole(&self.bytes[self.chunk_at..]),
+            Framing::Plain => Framed::whole(self.from(self.flv_at)),
+            Framing::WebSocket => Framed { head: &self.bytes[..self.chunk_at], rest: self.from(self.flv_at) },
         }
+    }
+
+    fn tags(&self) -> &[u8] {
+        self.from(self.tags_at)
+    }
+
+    fn from(&self, at: usize) -> &[u8] {
+        &self.bytes[at..self.bytes.len().saturating_sub(LINE_END.len())]
     }
 
     fn cost(&self) -> usize {
         self.bytes.len() + OVERHEAD
+    }
+}
+
+/// The head of a frame that holds a whole message of `length` bytes, as a server sends it.
+pub(crate) fn frame_head(opcode: OpCode, length: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(MAX_FRAME_HEAD + MAX_CHUNK_HEAD);
+    let _infallible = FrameHeader { opcode, ..FrameHeader::default() }.format(length as u64, &mut head);
+    head
+}
+
+impl<'a> Framed<'a> {
+    /// Bytes that lie in one piece.
+    pub(crate) fn whole(bytes: &'a [u8]) -> Self {
+        Self { head: &[], rest: bytes }
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.head.len() + self.rest.len()
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is left behind the first `count` bytes.
+    pub(crate) fn from(self, count: usize) -> Self {
+        let of_head = count.min(self.head.len());
+        Self { head: &self.head[of_head..], rest: &self.rest[count - of_head..] }
+    }
+
+    /// Its pieces, of which the first is often empty.
+    pub(crate) fn pieces(self) -> [IoSlice<'a>; 2] {
+        [self.head, self.rest].map(IoSlice::new)
+    }
+
+    /// All of it, if it lies in one piece.
+    pub(crate) fn in_one_piece(self) -> Option<&'a [u8]> {
+        self.head.is_empty().then_some(self.rest)
     }
 }
 
@@ -233,33 +308,62 @@ mod tests {
         Packet { kind: PacketKind::Video, timestamp: Timestamp(timestamp), payload: payload.to_vec() }
     }
 
+    fn bytes(framed: Framed<'_>) -> Vec<u8> {
+        framed.pieces().iter().flat_map(|piece| piece.to_vec()).collect()
+    }
+
     #[test]
-    fn both_framings_are_slices_of_the_same_tags() {
+    fn all_framings_are_slices_of_the_same_tags() {
         let packets = [packet(40, b"abc"), packet(80, b"d")];
         let mut tags = Vec::new();
         packets.iter().for_each(|p| put_tag(&mut tags, p.kind, p.timestamp, &p.payload));
         let budget = Budget::new(1400);
         let burst = Burst::new(3, Opening::Keyframe(0), Instant::now(), 100, &packets, &budget);
-        assert_eq!(burst.framed(&Variant::RAW, Framing::Plain), tags);
+        assert_eq!(burst.plain(&Variant::RAW), tags);
         assert_eq!(burst.tags(), tags);
-        assert_eq!(burst.framed(&Variant::RAW, Framing::Chunked), [b"22\r\n", &tags[..], b"\r\n"].concat());
+        let framed = |framing| bytes(burst.framed(&Variant::RAW, framing));
+        assert_eq!(framed(Framing::Chunked), [b"22\r\n", &tags[..], b"\r\n"].concat());
+        assert_eq!(framed(Framing::WebSocket), [b"\x82\x22", &tags[..]].concat());
         assert_eq!((burst.stream_end, burst.timestamp), (100 + burst.cost() as u64, Timestamp(40)));
 
         let header = file_header(Tracks { audio: false, video: true });
         let prefix = Burst::prefix(&burst, Some(header), &packets[..1], &budget);
-        assert_eq!(prefix.framed(&Variant::RAW, Framing::Plain), [&header[..], &tags[..18]].concat());
+        assert_eq!(prefix.plain(&Variant::RAW), [&header[..], &tags[..18]].concat());
         assert_eq!(prefix.tags(), &tags[..18]);
         let bare = Burst::prefix(&burst, None, &packets[..1], &budget);
-        assert_eq!(bare.framed(&Variant::RAW, Framing::Plain), &tags[..18]);
+        assert_eq!(bare.plain(&Variant::RAW), &tags[..18]);
         assert!(!budget.is_exceeded());
         let sound = Variant { video: None, ..Variant::RAW };
-        assert_eq!(burst.framed(&sound, Framing::Plain), b"", "no chunk: an empty one would end the body");
-        assert_eq!(burst.framed(&sound, Framing::Chunked), b"");
-        assert_eq!(prefix.framed(&sound, Framing::Plain).len(), 13 + 18, "made for whom it is");
+        assert_eq!(burst.plain(&sound), b"", "no chunk: an empty one would end the body");
+        for framing in [Framing::Chunked, Framing::WebSocket] {
+            assert!(burst.framed(&sound, framing).is_empty(), "{framing:?}");
+        }
+        assert_eq!(prefix.plain(&sound).len(), 13 + 18, "made for whom it is");
         let _many: Vec<_> = (0..2).map(|_| Burst::prefix(&burst, None, &packets[..1], &budget)).collect();
         assert!(budget.is_exceeded());
         drop(_many);
         assert!(!budget.is_exceeded());
+    }
+
+    #[test]
+    fn frames_have_the_shortest_head_for_their_length() {
+        let budget = Budget::new(1 << 20);
+        for (length, head) in [
+            (125, &[0x82, 125][..]),
+            (126, &[0x82, 126, 0, 126]),
+            (65_535, &[0x82, 126, 0xFF, 0xFF]),
+            (65_536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let payload = vec![7; length - tag_length(0)];
+            let burst = Burst::new(0, Opening::Other, Instant::now(), 0, &[packet(0, &payload)], &budget);
+            let framed = burst.framed(&Variant::RAW, Framing::WebSocket);
+            assert_eq!(bytes(framed), [head, burst.tags()].concat());
+            assert_eq!((framed.len(), framed.in_one_piece()), (head.len() + length, None));
+            for cut in [0, 1, head.len(), head.len() + 1, framed.len()] {
+                assert_eq!(bytes(framed.from(cut)), bytes(framed)[cut..], "{length}, {cut}");
+            }
+            assert_eq!(framed.from(head.len()).in_one_piece(), Some(burst.tags()));
+        }
     }
 
     #[test]
@@ -271,13 +375,13 @@ mod tests {
         let mut tags = Vec::new();
         put_tag(&mut tags, PacketKind::Video, Timestamp(40), b"\x17\x01\0\0\0x");
         put_tag(&mut tags, PacketKind::Video, Timestamp(81), b"\x27\x01\0\0\0y");
-        let made = burst.framed(&browser, Framing::Plain);
+        let made = burst.plain(&browser);
         assert_eq!(made, tags);
-        assert!(std::ptr::eq(made, burst.framed(&browser, Framing::Plain)), "not made again");
+        assert!(std::ptr::eq(made, burst.plain(&browser)), "not made again");
         let legacy = Variant { form: crate::flv::variant::Form::LegacyHevc, ..browser };
-        assert_eq!(burst.framed(&legacy, Framing::Plain), tags);
-        assert!(std::ptr::eq(made, burst.framed(&browser, Framing::Plain)), "nor when others were");
-        assert!(std::ptr::eq(burst.framed(&Variant::RAW, Framing::Plain), burst.tags()));
+        assert_eq!(burst.plain(&legacy), tags);
+        assert!(std::ptr::eq(made, burst.plain(&browser)), "nor when others were");
+        assert!(std::ptr::eq(burst.plain(&Variant::RAW), burst.tags()));
         assert!(
             budget.is_exceeded_by_windows(),
             "two variants of some 300 bytes each, and one that is the burst"

@@ -1,29 +1,49 @@
 //! Where a viewer stands in a stream.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::budget::Budget;
 use super::burst::Burst;
+use super::event::EndReason;
 use super::headers::HeaderCache;
-use super::live::EndReason;
 use super::window::Window;
 use crate::flv::tag::file_header;
 use crate::flv::variant::Variant;
 
-/// Where a viewer begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// With the GOP cache: the newest keyframe.
+/// Where in a live stream a viewer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Start {
+    /// At the newest keyframe that has come, so that there is a picture at once; without video, a second ago.
+    #[default]
     Gop,
-    /// With the oldest keyframe that is still there: for those who waited before the stream began.
+    /// At the next keyframe to come; without video, with whatever comes next.
+    Key,
+    /// With whatever comes next, behind the headers: the lowest delay, and the only way into a stream that sends no more
+    /// keyframes. A decoder begins at the next point where it can.
+    Live,
+    /// At the oldest keyframe that is still there: where those begin who waited for the stream, whatever they asked for.
     First,
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gop => "gop",
+            Self::Key => "key",
+            Self::Live => "live",
+            Self::First => "first",
+        })
+    }
 }
 
 /// A viewer's place in a stream's window.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     place: Place,
+    start: Start,
     pub(crate) variant: Variant,
     /// The sequence number of the next burst.
     next: u64,
@@ -39,9 +59,11 @@ pub(crate) struct Cursor {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    Joining(Start),
-    /// The next burst that begins with a keyframe is the one to go on with.
+    Joining,
+    /// The next burst that begins with a keyframe is the one to go on with; without video, the next burst.
     AwaitingKeyframe,
+    /// The next burst is.
+    AwaitingBurst,
     Running,
 }
 
@@ -59,7 +81,8 @@ pub(crate) enum Ahead {
 impl Cursor {
     pub(crate) fn new(start: Start, variant: Variant) -> Self {
         Self {
-            place: Place::Joining(start),
+            place: Place::Joining,
+            start,
             variant,
             next: 0,
             owed: None,
@@ -101,37 +124,29 @@ impl Cursor {
     }
 
     /// Finds the place to go on: after a join, at a keyframe that was awaited, or past a gap that is too wide.
-    /// `prefix` makes what goes in front of a burst, with a file header or without.
+    /// `video` is the track with whose keyframes to begin, `prefix` makes what goes in front of a burst, with a file
+    /// header or without.
     pub(super) fn settle(
         &mut self,
         window: &Window,
+        video: Option<u8>,
         generation: u32,
         now: Instant,
         prefix: impl FnOnce(&Burst, bool) -> Arc<Burst>,
     ) {
-        let video = self.variant.video;
         if self.place == Place::Running {
             if !window.is_too_far_behind(self.next, now) {
                 return;
             }
-            // Without a newer keyframe to go to, what is still in the window is better than nothing.
-            let nothing_newer = video.is_some_and(|track| window.gop(track).is_none_or(|gop| gop <= self.next));
-            if nothing_newer && self.next >= window.first() {
+            // Without a newer place to go to, what is still in the window is better than nothing.
+            let is_newer = self.target(window, video).is_some_and(|sequence| sequence > self.next);
+            if !is_newer && self.next >= window.first() {
                 return;
             }
             self.skips += 1;
             self.owed = None;
         }
-        let target = match (video, self.place) {
-            (Some(track), Place::Joining(Start::First)) => window.first_keyframe(track),
-            (Some(track), _) => {
-                window.gop(track).filter(|&gop| gop >= self.next || self.place != Place::AwaitingKeyframe)
-            }
-            (None, Place::Joining(Start::First)) => Some(window.first()),
-            (None, Place::Joining(Start::Gop)) => Some(window.last_second()),
-            (None, _) => Some(window.last_second().max(self.next)),
-        };
-        match target.and_then(|sequence| window.from(sequence).next()) {
+        match self.target(window, video).and_then(|sequence| window.from(sequence).next()) {
             Some(first) => {
                 self.next = first.sequence;
                 let fresh = !self.has_file_header;
@@ -144,8 +159,23 @@ impl Cursor {
             }
             None => {
                 self.next = window.next();
-                self.place = Place::AwaitingKeyframe;
+                self.place =
+                    if self.start == Start::Live { Place::AwaitingBurst } else { Place::AwaitingKeyframe };
             }
+        }
+    }
+
+    /// The burst to go on with, if it is there. `video` as for [`settle`](Self::settle).
+    fn target(&self, window: &Window, video: Option<u8>) -> Option<u64> {
+        match (self.place, self.start, video) {
+            (Place::Joining, Start::Key | Start::Live, _) => None,
+            (Place::Joining, Start::First, Some(track)) => window.first_keyframe(track, 0),
+            (Place::Joining, Start::First, None) => Some(window.first()),
+            (Place::Joining, Start::Gop, None) => Some(window.last_second()),
+            (Place::Joining | Place::Running, _, Some(track)) => window.gop(track),
+            (Place::Running, _, None) => Some(window.last_second().max(self.next)),
+            (Place::AwaitingKeyframe, _, Some(track)) => window.first_keyframe(track, self.next),
+            (Place::AwaitingKeyframe | Place::AwaitingBurst, ..) => Some(window.first_decodable(self.next)),
         }
     }
 }

@@ -1,8 +1,14 @@
+mod aside;
+
+use std::fmt;
+
+use self::aside::Aside;
 use crate::flv::audio::AudioCodec;
 use crate::flv::metadata::Metadata;
 use crate::flv::tag::Tracks;
 use crate::flv::variant::{Form, Shaped, Variant};
 use crate::flv::video::VideoCodec;
+use crate::flv::{picture_size, sound_format};
 use crate::media::{Packet, PacketKind, Timestamp};
 
 /// Most tracks of a stream; packets of further ones are dropped. OBS sends up to 12.
@@ -24,6 +30,7 @@ pub(super) struct HeaderCache {
     /// Video in front of audio, as players want them.
     headers: Vec<Header>,
     codecs: Vec<TrackCodec>,
+    aside: Aside,
     /// Counts the changes of sequence headers, so that a viewer who skips over one gets them again.
     pub(super) generation: u32,
 }
@@ -89,6 +96,25 @@ pub(crate) enum NotThere {
     Form,
 }
 
+/// The words by which a request asks for it; none for what all get.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let track = (self.track != 0).then(|| format!("track={}", self.track));
+        let only = match self.only {
+            Some(PacketKind::Audio) => Some("only=audio"),
+            Some(PacketKind::Video) => Some("only=video"),
+            _ => None,
+        };
+        let form = match self.form {
+            Form::Browser => None,
+            Form::LegacyHevc => Some("hevc=legacy"),
+            Form::Raw => Some("enhanced=raw"),
+        };
+        let words: Vec<_> = track.as_deref().into_iter().chain(only).chain(form).collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
 impl Codec {
     pub(super) fn kind(self) -> PacketKind {
         match self {
@@ -112,21 +138,31 @@ impl Codec {
     }
 }
 
+impl Header {
+    fn is_of(&self, track: u8, kind: PacketKind) -> bool {
+        (self.track, self.kind) == (track, kind)
+    }
+
+    fn is_for_the_same_as(&self, other: &Self) -> bool {
+        self.is_of(other.track, other.kind) && self.role == other.role
+    }
+}
+
 impl HeaderCache {
     /// Stores a header.
     pub(super) fn store(&mut self, kind: PacketKind, track: u8, role: Role, payload: &[u8]) -> Change {
-        let is_it = |header: &&mut Header| (header.kind, header.track, header.role) == (kind, track, role);
+        let header = Header { kind, track, role, payload: payload.to_vec() };
+        let is_it = |old: &&mut Header| old.is_for_the_same_as(&header);
         let held: usize = self.headers.iter().map(|header| header.payload.len()).sum();
         let is_full = self.headers.len() >= MAX_HEADERS;
         let change = match self.headers.iter_mut().find(is_it) {
             Some(old) if old.payload == payload => return Change::Same,
             Some(old) if held - old.payload.len() + payload.len() <= MAX_HEADER_BYTES => {
-                old.payload = payload.to_vec();
+                old.payload = header.payload;
                 Change::Replaced
             }
             None if !is_full && held + payload.len() <= MAX_HEADER_BYTES => {
-                self.headers.push(Header { kind, track, role, payload: payload.to_vec() });
-                self.headers.sort_by_key(|header| (header.kind == PacketKind::Audio, header.track));
+                self.add(header);
                 Change::First
             }
             _ => return Change::Same,
@@ -135,7 +171,18 @@ impl HeaderCache {
         change
     }
 
-    /// Notes the codec of a track. With another one its headers are void.
+    fn add(&mut self, header: Header) {
+        self.headers.push(header);
+        self.headers.sort_by_key(|header| (header.kind == PacketKind::Audio, header.track));
+    }
+
+    /// Keeps a header of a track that the stream does not have with this codec, or not yet, for when it does.
+    pub(super) fn put_aside(&mut self, codec: Codec, track: u8, role: Role, payload: &[u8]) {
+        let header = Header { kind: codec.kind(), track, role, payload: payload.to_vec() };
+        self.aside.put(codec, header);
+    }
+
+    /// Notes the codec of a track. With another one its headers are void; those that have been put aside for this one count.
     pub(super) fn note_codec(&mut self, track: u8, codec: Codec) {
         let kind = codec.kind();
         let is_it = |known: &&mut TrackCodec| known.track == track && known.codec.kind() == kind;
@@ -147,6 +194,21 @@ impl HeaderCache {
             }
             None => self.codecs.push(TrackCodec { track, codec }),
         }
+        for header in self.aside.take(kind, track, codec) {
+            self.store(kind, track, header.role, &header.payload);
+        }
+    }
+
+    /// Forgets all tracks but these. Their headers are put aside.
+    pub(super) fn keep(&mut self, tracks: &[(PacketKind, u8)]) {
+        let is_gone = |header: &mut Header| !tracks.contains(&(header.kind, header.track));
+        for header in self.headers.extract_if(.., is_gone) {
+            if let Some(known) = self.codecs.iter().find(|known| header.is_of(known.track, known.codec.kind()))
+            {
+                self.aside.put(known.codec, header);
+            }
+        }
+        self.codecs.retain(|known| tracks.contains(&(known.codec.kind(), known.track)));
     }
 
     /// The tracks with their codecs, the lowest numbers first.
@@ -155,6 +217,30 @@ impl HeaderCache {
             self.codecs.iter().filter(|known| known.codec.kind() == kind).copied().collect();
         codecs.sort_by_key(|known| known.track);
         codecs
+    }
+
+    /// Width and height of the first video track, by its sequence header, else by the metadata.
+    pub(super) fn picture_size(&self) -> Option<(u32, u32)> {
+        let (track, header) = self.first_header(PacketKind::Video)?;
+        let announced = || Some((self.metadata.whole_number("width")?, self.metadata.whole_number("height")?));
+        header.and_then(|payload| picture_size(payload, track)).or_else(announced)
+    }
+
+    /// Sample rate and channels of the first audio track, likewise.
+    pub(super) fn sound(&self) -> (Option<u32>, Option<u8>) {
+        let Some((track, header)) = self.first_header(PacketKind::Audio) else { return (None, None) };
+        if let Some(format) = header.and_then(|payload| sound_format(payload, track)) {
+            return (Some(format.sample_rate), Some(format.channels));
+        }
+        (self.metadata.whole_number("audiosamplerate"), self.metadata.channels())
+    }
+
+    /// The number of the first track of a kind, and its sequence header, if it has one.
+    fn first_header(&self, kind: PacketKind) -> Option<(u8, Option<&[u8]>)> {
+        let track = self.codecs(kind).first()?.track;
+        let is_it =
+            |header: &&Header| (header.kind, header.track, header.role) == (kind, track, Role::Sequence);
+        Some((track, self.headers.iter().find(is_it).map(|header| &header.payload[..])))
     }
 
     /// What one who asks for `wanted` gets.
@@ -166,12 +252,23 @@ impl HeaderCache {
         if all.clone().next().is_none() || (wanted.track != 0 && all.all(|known| known.track != wanted.track)) {
             return Err(NotThere::Track);
         }
+        let is_all = wanted.form == Form::Raw && wanted.track == 0;
         let pick = |tracks: &[TrackCodec]| {
+            if is_all {
+                return tracks.first().map(|_| 0);
+            }
             let found = tracks.iter().find(|known| known.track == wanted.track).or(tracks.first());
             found.filter(|known| known.codec.goes_out_in(wanted.form)).map(|known| known.track)
         };
         let variant = Variant { form: wanted.form, video: pick(&video), audio: pick(&audio) };
         if variant.tracks() == Tracks::default() { Err(NotThere::Form) } else { Ok(variant) }
+    }
+
+    /// The video track with whose keyframes a viewer begins, if it gets video: of all as they came in, the lowest.
+    pub(super) fn first_video(&self, variant: &Variant) -> Option<u8> {
+        let is_all = variant.form == Form::Raw && variant.video == Some(0);
+        let videos = self.codecs.iter().filter(|known| is_all && known.codec.kind() == PacketKind::Video);
+        videos.map(|known| known.track).min().or(variant.video)
     }
 
     /// Stores the publisher's metadata; returns whether it differs from what was there.
@@ -202,6 +299,7 @@ impl HeaderCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amf0::Object;
     use crate::flv::FourCc;
 
     fn video(track: u8, codec: &[u8; 4]) -> TrackCodec {
@@ -265,6 +363,29 @@ mod tests {
         assert_eq!(cache.generation, 6);
         let order: Vec<_> = cache.packets(&Variant::RAW, Timestamp(7)).into_iter().map(|p| p.kind).collect();
         assert_eq!(order, [Data, Video, Video, Video, Video, Audio]);
+    }
+
+    #[test]
+    fn size_and_sound_are_what_the_first_tracks_headers_say_or_else_the_metadata() {
+        let mut cache = cache(&[video(1, b"avc1"), video(2, b"vp09"), audio(0, b"mp4a")]);
+        let properties =
+            [("width", 640.0), ("height", 360.5), ("audiosamplerate", 22_050.0), ("audiochannels", 1.0)];
+        let metadata = |height: f64| {
+            let mut values = Object::default();
+            properties.iter().for_each(|(key, number)| values.set(key, *number));
+            values.set("height", height);
+            Metadata(values)
+        };
+        cache.store_metadata(metadata(360.5));
+        assert_eq!((cache.picture_size(), cache.sound()), (None, (Some(22_050), Some(1))), "half a pixel");
+        cache.store_metadata(metadata(360.0));
+        assert_eq!(cache.picture_size(), Some((640, 360)));
+        // libopenh264's, of 322 by 242 pixels.
+        let record = b"\x01\x42\xC0\x14\xFF\xE1\0\x10\x67\x42\xC0\x14\x8C\x68\x15\x08\x58\x88\x8C\x04\x07\x84\x42\x35\x01\0\x04\x68\xCE\x3C\x80";
+        cache.store(PacketKind::Video, 1, Role::Sequence, &[b"\x96\x00avc1\x01", &record[..]].concat());
+        cache.store(PacketKind::Audio, 0, Role::Sequence, b"\xAF\0\x12\x10");
+        assert_eq!((cache.picture_size(), cache.sound()), (Some((322, 242)), (Some(44_100), Some(2))));
+        assert_eq!(HeaderCache::default().picture_size(), None);
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! A stream that is being published.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod status;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+pub use self::status::StreamStatus;
 use super::StreamSettings;
 use super::budget::Budget;
 use super::burst::{Burst, Opening};
 use super::cursor::{Ahead, Cursor, make_prefix};
+use super::event::{EndReason, Outlet, StreamEvent};
 use super::headers::{Change, Codec, HeaderCache, NotThere, Role, Wanted};
+use super::publisher::Publisher;
+use super::vitals::Shown;
+use super::watching::Audience;
 use super::window::Window;
 use crate::flv::metadata::Metadata;
 use crate::flv::tag::Tracks;
@@ -25,69 +32,19 @@ const JOIN_GRACE: Duration = Duration::from_secs(2);
 /// How much of it the window keeps for viewers that keep up: a worker that has much to do may be this late.
 const WORKER_GRACE: Duration = Duration::from_secs(2);
 
-/// Why a stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// The publisher ended it in good order.
-    Unpublished,
-    /// The publisher's connection was lost, or broke a rule.
-    PublisherLost,
-    /// Another publisher took its name over.
-    Replaced,
-    /// A track turned up that was not announced, or has another codec now; the stream goes on under the same name
-    /// with a new header.
-    TracksChanged,
-    /// The stream's timestamps have no room left, after 21 days; it goes on under the same name from 0.
-    TimestampsUsedUp,
-    /// The server is shutting down.
-    Shutdown,
-}
-
-impl std::fmt::Display for EndReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Unpublished => "stream ended",
-            Self::PublisherLost => "publisher lost",
-            Self::Replaced => "another publisher took over",
-            Self::TracksChanged => "tracks changed",
-            Self::TimestampsUsedUp => "timestamps used up",
-            Self::Shutdown => "server shutdown",
-        })
-    }
-}
-
-/// What a stream tells those who deliver it.
-#[derive(Debug, Clone)]
-pub(crate) enum StreamEvent {
-    /// It can be joined: its tracks are known. Goes to all who [watch](super::registry::Registry::watch).
-    Ready(Arc<LiveStream>),
-    /// It has a new burst.
-    Burst(StreamId, Arc<Burst>),
-    /// It will have no more bursts.
-    Ended(StreamId),
-}
-
-/// Where stream events go. An event may be lost; the stream itself has the truth.
-pub(crate) trait Outlet: Send + Sync + std::fmt::Debug {
-    /// Takes an event without ever blocking.
-    fn notify(&self, event: StreamEvent);
-}
-
 /// A stream from its publisher's first packet to its end.
 #[derive(Debug)]
 pub(crate) struct LiveStream {
     pub(crate) id: StreamId,
     pub(crate) name: StreamName,
-    /// Who publishes it, for logs and status.
-    pub(crate) publisher: String,
+    pub(crate) publisher: Publisher,
     started: Instant,
     /// Milliseconds from `started` to the last packet.
     last_packet: AtomicU64,
     bytes: AtomicU64,
-    pub(super) viewers: AtomicUsize,
-    /// How many of those who read the window may be behind by more than a burst or two.
-    pub(super) behind: AtomicUsize,
+    pub(super) audience: Audience,
+    /// What the publication finds, for status.
+    pub(super) vitals: Shown,
     settings: Arc<StreamSettings>,
     budget: Arc<Budget>,
     shared: RwLock<Shared>,
@@ -115,33 +72,11 @@ struct SharedPrefix {
     burst: Arc<Burst>,
 }
 
-/// A live stream as it is now.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct StreamStatus {
-    /// The name; empty for the default stream.
-    pub name: StreamName,
-    /// Address and name of the publisher's program.
-    pub publisher: String,
-    /// How long it has been live.
-    pub uptime: Duration,
-    /// Which tracks it has; none before the first packets have shown them.
-    pub tracks: Tracks,
-    /// The usual name of the video codec, once there is video; of several tracks, the first one's.
-    pub video_codec: Option<String>,
-    /// The usual name of the audio codec, likewise.
-    pub audio_codec: Option<String>,
-    /// Bytes of payload received.
-    pub bytes: u64,
-    /// How many viewers it has over HTTP.
-    pub viewers: usize,
-}
-
 impl LiveStream {
     pub(super) fn new(
         id: StreamId,
         name: StreamName,
-        publisher: String,
+        publisher: Publisher,
         settings: Arc<StreamSettings>,
         budget: Arc<Budget>,
         now: Instant,
@@ -154,8 +89,8 @@ impl LiveStream {
             started: now,
             last_packet: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            viewers: AtomicUsize::new(0),
-            behind: AtomicUsize::new(0),
+            audience: Audience::default(),
+            vitals: Shown::default(),
             settings,
             budget,
             shared: RwLock::new(Shared { headers: HeaderCache::default(), window, tracks: None, ended: None }),
@@ -177,10 +112,12 @@ impl LiveStream {
         if shared.tracks.is_none() {
             return shared.ended.map_or(Ahead::Nothing, Ahead::End);
         }
-        let variant = cursor.variant;
-        cursor.settle(&shared.window, shared.headers.generation, now, |first, fresh| {
+        let (variant, skips) = (cursor.variant, cursor.skips);
+        let video = shared.headers.first_video(&variant);
+        cursor.settle(&shared.window, video, shared.headers.generation, now, |first, fresh| {
             self.shared_prefix(first, fresh, &shared.headers, variant)
         });
+        self.audience.note_skips(cursor.skips - skips);
         let given = out.len();
         if cursor.is_running() {
             out.extend(cursor.owed().cloned());
@@ -192,6 +129,11 @@ impl LiveStream {
             Some(reason) => Ahead::End(reason),
             None => Ahead::Nothing,
         }
+    }
+
+    /// How long ago the burst came that a cursor stands at; zero where there is none yet.
+    pub(crate) fn age_of_next(&self, cursor: &Cursor, now: Instant) -> Duration {
+        self.read(|shared| shared.window.age(cursor, now))
     }
 
     /// Adds an outlet that wants every burst from here on.
@@ -234,10 +176,14 @@ impl LiveStream {
         now.saturating_duration_since(self.started)
     }
 
+    /// Whether somebody takes its bursts.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.audience.is_empty()
+    }
+
     /// Whether somebody takes its bursts, or it is so young that some may have waited for it.
     pub(super) fn is_awaited(&self, now: Instant) -> bool {
-        let takers = self.viewers.load(Ordering::Relaxed) + self.behind.load(Ordering::Relaxed);
-        takers > 0 || self.uptime(now) < JOIN_GRACE
+        self.is_watched() || self.uptime(now) < JOIN_GRACE
     }
 
     /// Bytes of payload received.
@@ -245,20 +191,15 @@ impl LiveStream {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Notes that viewers have been sent so many bytes more.
+    pub(crate) fn note_sent(&self, bytes: u64) {
+        self.audience.note_sent(bytes);
+    }
+
     /// Average bytes and bursts per second, for sharing viewers out to workers.
     pub(crate) fn rates(&self, now: Instant) -> (u64, u64) {
         let (seconds, bursts) = (self.uptime(now).as_secs().max(1), self.read(|shared| shared.window.next()));
         (self.bytes() / seconds, bursts / seconds)
-    }
-
-    pub(crate) fn status(&self, now: Instant) -> StreamStatus {
-        let (tracks, video_codec, audio_codec) = self.read(|shared| {
-            let name = |kind| shared.headers.codecs(kind).first().map(|known| known.codec.name());
-            (shared.tracks.unwrap_or_default(), name(PacketKind::Video), name(PacketKind::Audio))
-        });
-        let (name, publisher) = (self.name.clone(), self.publisher.clone());
-        let (uptime, bytes, viewers) = (self.uptime(now), self.bytes(), self.viewers.load(Ordering::Relaxed));
-        StreamStatus { name, publisher, uptime, tracks, video_codec, audio_codec, bytes, viewers }
     }
 
     /// Notes that a packet came.
@@ -277,12 +218,17 @@ impl LiveStream {
         self.write(|shared| shared.headers.store(kind, track, role, payload))
     }
 
+    /// Keeps a header for when its track, or its codec, is taken.
+    pub(super) fn put_header_aside(&self, codec: Codec, track: u8, role: Role, payload: &[u8]) {
+        self.write(|shared| shared.headers.put_aside(codec, track, role, payload));
+    }
+
     /// Notes the codec of a track, before its first packet.
     pub(super) fn note_codec(&self, track: u8, codec: Codec) {
         self.write(|shared| shared.headers.note_codec(track, codec));
     }
 
-    /// The names of codecs that do not go out in the form of this variant.
+    /// The names of codecs of the first tracks that do not go out in the form that is wanted.
     pub(super) fn left_out(&self, wanted: Wanted) -> Vec<String> {
         self.read(|shared| {
             let codecs = [PacketKind::Video, PacketKind::Audio].map(|kind| shared.headers.codecs(kind));
@@ -304,6 +250,11 @@ impl LiveStream {
 
     pub(super) fn drop_gop(&self) {
         self.write(|shared| shared.window.drop_gop());
+    }
+
+    /// Forgets the codecs of all tracks but these, and puts their headers aside.
+    pub(super) fn keep_tracks(&self, tracks: &[(PacketKind, u8)]) {
+        self.write(|shared| shared.headers.keep(tracks));
     }
 
     /// The header cache of a stream that goes on with another set of tracks.
@@ -340,9 +291,9 @@ impl LiveStream {
 
     /// How much of the stream somebody may still need who reads it already, or is about to.
     fn keep_time(&self, now: Instant) -> Option<Duration> {
-        if self.behind.load(Ordering::Relaxed) > 0 || self.uptime(now) < JOIN_GRACE {
+        if self.audience.is_behind() || self.uptime(now) < JOIN_GRACE {
             Some(self.settings.lag_time)
-        } else if self.viewers.load(Ordering::Relaxed) > 0 {
+        } else if !self.audience.is_empty() {
             Some(self.settings.lag_time.min(WORKER_GRACE))
         } else {
             None

@@ -1,23 +1,25 @@
 //! A publisher's end of a stream: packets in, bursts out.
 
+mod anew;
 mod pending;
+mod progress;
 mod tracks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::pending::Pending;
-use self::tracks::{Seen, TrackList};
+pub(super) use self::progress::Progress;
 use super::burst::Opening;
-use super::headers::{Change, Codec, MAX_HEADER, Role, Wanted};
-use super::live::{EndReason, LiveStream};
-use super::registry::Registry;
-use super::timeline::Timeline;
+use super::event::EndReason;
+use super::headers::{Change, Codec, MAX_HEADER, MAX_TRACKS, Role, Wanted};
+use super::live::LiveStream;
+use super::registry::{Held, Registry};
 use crate::flv::audio::{AudioContent, AudioTagHeader};
 use crate::flv::metadata::DataMessage;
+use crate::flv::tag::MAX_TAG_BODY;
 use crate::flv::video::{VideoContent, VideoTagHeader};
-use crate::media::{Packet, PacketKind, Timestamp};
-use crate::occasional::Occasional;
+use crate::media::{Packet, PacketKind};
 
 /// A burst that no video frame ends is sent this long after the merge window.
 const QUIET_BURST: Duration = Duration::from_millis(60);
@@ -26,37 +28,80 @@ const QUIET_BURST: Duration = Duration::from_millis(60);
 /// it is bounded.
 const MAX_BURST: usize = 1 << 20;
 
+/// Tells publications apart: of one stream, too, which may go on with another publisher.
+pub(crate) type PublicationId = u64;
+
+/// Longest payload: what fits into a tag, and a little less, for it may have a longer head in another form.
+const MAX_PAYLOAD: usize = MAX_TAG_BODY - 16;
+
 /// The right and the duty to feed one stream. Dropping it without [`finish`](Self::finish) means that
 /// the publisher was lost.
 #[derive(Debug)]
 pub(crate) struct Publication {
+    pub(crate) id: PublicationId,
     registry: Arc<Registry>,
     live: Arc<LiveStream>,
     pending: Pending,
-    tracks: TrackList,
-    timeline: Timeline,
+    progress: Progress,
+    /// Whether a publisher that has come back has yet to send what decoding can begin with.
+    is_resuming: bool,
     had_keyframe: bool,
-    /// When the last coded frame was, of each kind and of all.
-    last_audio: Timestamp,
-    last_video: Timestamp,
-    last: Timestamp,
-    complaints: Occasional,
+    /// For how long there had been none.
+    resumed_after: Option<Duration>,
+    /// What this publisher has sent, in bytes of payload, and since when it feeds the stream.
+    bytes: u64,
+    began: Instant,
+    is_over: bool,
 }
 
 impl Publication {
-    pub(super) fn new(registry: Arc<Registry>, live: Arc<LiveStream>) -> Self {
+    /// Of a new stream.
+    pub(super) fn new(id: PublicationId, registry: Arc<Registry>, live: Arc<LiveStream>, now: Instant) -> Self {
         Self {
+            id,
             registry,
             live,
             pending: Pending::default(),
-            tracks: TrackList::default(),
-            timeline: Timeline::default(),
+            progress: Progress::default(),
+            resumed_after: None,
+            is_resuming: false,
             had_keyframe: false,
-            last_audio: Timestamp(0),
-            last_video: Timestamp(0),
-            last: Timestamp(0),
-            complaints: Occasional::default(),
+            bytes: 0,
+            began: now,
+            is_over: false,
         }
+    }
+
+    /// Of a stream whose last publisher was lost.
+    pub(super) fn resume(
+        id: PublicationId,
+        registry: Arc<Registry>,
+        live: Arc<LiveStream>,
+        held: Held,
+        publisher: &str,
+        now: Instant,
+    ) -> Self {
+        live.touch(0, now);
+        let gap = live.publisher.resume(publisher, id, now);
+        let mut publication = Self::new(id, registry, live, now);
+        publication.progress = held.progress.resumed(held.until);
+        (publication.resumed_after, publication.is_resuming) = (Some(gap), true);
+        publication
+    }
+
+    /// For how long there was no publisher before this one, if it goes on with what another began.
+    pub(crate) fn resumed_after(&self) -> Option<Duration> {
+        self.resumed_after
+    }
+
+    /// Bytes of payload that this publisher has sent, and for how long it has fed the stream.
+    pub(crate) fn share(&self, now: Instant) -> (u64, Duration) {
+        (self.bytes, now.saturating_duration_since(self.began))
+    }
+
+    /// Whether another publisher waits for this one to let go of the stream.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.live.publisher.is_displaced(self.id)
     }
 
     /// The stream that is being fed.
@@ -66,13 +111,19 @@ impl Publication {
 
     /// Whether somebody takes the stream as it comes, or may be about to.
     pub(crate) fn is_awaited(&self, now: Instant) -> bool {
-        self.tracks.decided().is_none() || self.live.is_awaited(now)
+        self.progress.tracks.decided().is_none() || self.live.is_awaited(now)
     }
 
     /// Takes the next packet. What cannot be read is dropped: a broken packet must not end a stream.
     pub(crate) fn push(&mut self, packet: Packet, now: Instant) {
         self.live.touch(packet.payload.len(), now);
-        self.tracks.note_packet(now);
+        self.registry.note_received(packet.payload.len());
+        self.bytes += packet.payload.len() as u64;
+        self.progress.tracks.note_packet(now);
+        self.progress.vitals.note_packet(packet.payload.len(), now);
+        if self.is_longer(&packet, MAX_PAYLOAD, "packet") {
+            return;
+        }
         match packet.kind {
             PacketKind::Data => self.data(&packet, now),
             PacketKind::Audio => {
@@ -93,6 +144,9 @@ impl Publication {
     /// 100 ms. Frames that came together go out together: a publisher that floods must not cost a write for each.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.decide_tracks(now);
+        self.give_up_missing_tracks(now);
+        self.give_up_resuming(now);
+        self.progress.vitals.look(&self.live.name, &self.live.vitals, now);
         let (merge, age) = (self.registry.settings().merge, self.pending.age(now));
         let has_new_video = std::mem::take(&mut self.pending.has_new_video);
         if (has_new_video && age >= merge) || age >= merge + QUIET_BURST {
@@ -100,57 +154,81 @@ impl Publication {
         }
     }
 
-    /// Ends the stream.
-    pub(crate) fn finish(mut self, reason: EndReason) {
-        self.end(reason);
+    /// Ends the publication, and the stream with it, unless its publisher was lost or replaced: then the stream is held for
+    /// the next one. Returns for how long.
+    pub(crate) fn finish(mut self, reason: EndReason, now: Instant) -> Option<Duration> {
+        self.end(reason, now)
     }
 
-    fn end(&mut self, reason: EndReason) {
-        self.flush(Instant::now());
+    fn end(&mut self, reason: EndReason, now: Instant) -> Option<Duration> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return None;
+        }
+        if std::thread::panicking() {
+            // What it has left may be broken, and is not to be gone on with.
+            self.registry.end(&self.live, reason);
+            return None;
+        }
+        self.flush(now);
+        let is_lost = matches!(reason, EndReason::PublisherLost | EndReason::Replaced);
+        if is_lost && self.progress.tracks.decided().is_some() {
+            let until = self.progress.held_until.unwrap_or(now + self.registry.settings().resume);
+            let held = Held { progress: std::mem::take(&mut self.progress), until };
+            if until > now && self.registry.hold(&self.live, self.id, held, now) {
+                return Some(until - now);
+            }
+        }
         self.registry.end(&self.live, reason);
+        None
     }
 
     fn audio(&mut self, packet: Packet, head: &AudioTagHeader, now: Instant) {
-        if head.content == AudioContent::Other
-            || !self.see(head.track, Codec::Audio(head.codec.canonical()), now)
-        {
+        let (codec, role) = (Codec::Audio(head.codec.canonical()), audio_role(head.content));
+        if head.content == AudioContent::Other || !self.takes(&packet, head.track, codec, role, now) {
             return;
         }
-        match head.content {
-            AudioContent::SequenceHeader => self.header(packet, head.track, Role::Sequence, now),
-            AudioContent::ChannelLayout => self.header(packet, head.track, Role::Description, now),
-            _ => self.frame(packet, head.track, Opening::Other, now),
+        if head.many_tracks {
+            // One of them too many costs the others nothing.
+            for (track, codec) in AudioTagHeader::tracks(&packet.payload).take(MAX_TRACKS) {
+                self.see(track, Codec::Audio(codec), now);
+            }
+        }
+        match role {
+            Some(role) => self.header(packet, head.track, role, now),
+            None => self.frame(packet, head.track, Opening::Other, now),
         }
     }
 
     fn video(&mut self, packet: Packet, head: &VideoTagHeader, now: Instant) {
         // The end of a sequence is not for viewers: the end of the response tells them.
-        if head.content == VideoContent::EndOfSequence
-            || !self.see(head.track, Codec::Video(head.codec.canonical()), now)
-        {
+        let (codec, role) = (Codec::Video(head.codec.canonical()), video_role(head.content));
+        if head.content == VideoContent::EndOfSequence || !self.takes(&packet, head.track, codec, role, now) {
             return;
         }
-        match head.content {
-            VideoContent::SequenceHeader => self.header(packet, head.track, Role::Sequence, now),
-            VideoContent::Frames { .. } => {
-                let opening = match head.is_keyframe() {
-                    true if head.many_tracks => Opening::Keyframes,
-                    true => Opening::Keyframe(head.track),
-                    false => Opening::Other,
-                };
-                self.frame(packet, head.track, opening, now);
+        if head.many_tracks {
+            for (track, codec) in VideoTagHeader::tracks(&packet.payload).take(MAX_TRACKS) {
+                self.see(track, Codec::Video(codec), now);
             }
-            _ => self.header(packet, head.track, Role::Description, now),
         }
+        if let Some(role) = role {
+            return self.header(packet, head.track, role, now);
+        }
+        let opening = match head.is_keyframe() {
+            true if head.many_tracks => Opening::Keyframes,
+            true => Opening::Keyframe(head.track),
+            false => Opening::Other,
+        };
+        self.frame(packet, head.track, opening, now);
     }
 
     fn data(&mut self, packet: &Packet, now: Instant) {
         match DataMessage::parse(&packet.payload) {
-            Some(DataMessage::Metadata(_)) if self.is_too_long(packet) => {}
+            Some(DataMessage::Metadata(_)) if self.is_longer(packet, MAX_HEADER, "header") => {}
             Some(DataMessage::Metadata(metadata)) => {
-                self.tracks.announce(metadata.announced());
+                self.progress.tracks.announce(metadata.announced());
+                self.progress.vitals.announce(metadata.announced());
                 let differs = self.live.store_metadata(metadata);
-                if let Some(tracks) = self.tracks.decided().filter(|_| differs) {
+                if let Some(tracks) = self.progress.tracks.decided().filter(|_| differs) {
                     let payload = self.live.metadata_tag(tracks);
                     self.insert(Packet { payload, ..*packet }, now);
                 }
@@ -160,25 +238,24 @@ impl Publication {
         }
     }
 
-    fn is_too_long(&mut self, packet: &Packet) -> bool {
+    /// Whether a packet is too long to be taken, which is said then.
+    fn is_longer(&mut self, packet: &Packet, limit: usize, what: &str) -> bool {
         let (name, length) = (&self.live.name, packet.payload.len());
-        if length > MAX_HEADER {
-            self.complaints.say(|more| {
-                log::warn!(
-                    "stream {name}: dropped a header of {length} bytes; the limit is {MAX_HEADER}{more}"
-                );
+        if length > limit {
+            self.progress.complaints.say(|more| {
+                log::warn!("stream {name}: dropped a {what} of {length} bytes; the limit is {limit}{more}");
             });
         }
-        length > MAX_HEADER
+        length > limit
     }
 
     fn header(&mut self, packet: Packet, track: u8, role: Role, now: Instant) {
-        if self.is_too_long(&packet) {
+        if self.is_longer(&packet, MAX_HEADER, "header") {
             return;
         }
         match self.live.store_header(packet.kind, track, role, &packet.payload) {
             // Before the stream can be joined, everybody gets it from the header cache.
-            Change::First if self.tracks.decided().is_some() => self.insert(packet, now),
+            Change::First if self.progress.tracks.decided().is_some() => self.insert(packet, now),
             Change::Replaced if role == Role::Sequence => {
                 self.flush(now);
                 self.live.drop_gop();
@@ -192,54 +269,37 @@ impl Publication {
     /// A packet that is no coded frame goes along with the frames, at their time: its own is often 0, and
     /// players must not see time go back.
     fn insert(&mut self, packet: Packet, now: Instant) {
-        let timestamp = match packet.kind {
-            PacketKind::Audio => self.last_audio,
-            PacketKind::Video => self.last_video,
-            PacketKind::Data => self.last,
-        };
+        let timestamp = self.progress.time_of_last(packet.kind);
         self.add(Packet { timestamp, ..packet }, now);
     }
 
     fn frame(&mut self, packet: Packet, track: u8, opening: Opening, now: Instant) {
-        self.tracks.note_frame();
+        self.progress.tracks.note_frame(packet.kind, now);
         let video = packet.kind == PacketKind::Video;
         let keyframe = opening != Opening::Other;
-        let begins = keyframe || self.tracks.decided().is_some_and(|tracks| !tracks.video);
-        if self.timeline.is_full(begins) {
+        let begins = keyframe || self.progress.tracks.decided().is_some_and(|tracks| !tracks.video);
+        if self.progress.timeline.is_full(begins) {
             self.begin_anew(EndReason::TimestampsUsedUp, now);
-            self.timeline.start_again();
+            self.progress.start_again();
+        }
+        if begins || !video {
+            self.give_up_silent_track(now);
         }
         if keyframe {
             self.flush(now);
             self.had_keyframe = true;
-        } else if video && !self.had_keyframe {
+        } else if (video && !self.had_keyframe) || (self.is_resuming && !begins) {
+            self.progress.vitals.note_frame(&packet, track, false, None, now);
             return;
         }
-        let timestamp = self.place(&packet, track, now);
+        self.is_resuming = false;
+        self.progress.held_until = None;
+        let timestamp = self.progress.place(&packet, track, keyframe, &self.live.name, now);
         if keyframe {
             self.pending.opening = opening;
         }
         self.add(Packet { timestamp, ..packet }, now);
         self.pending.has_new_video |= video;
-    }
-
-    /// Puts a coded frame in its place on the timeline.
-    fn place(&mut self, packet: &Packet, track: u8, now: Instant) -> Timestamp {
-        let place = self.timeline.place(packet.kind, track, packet.timestamp, now);
-        if let Some(jump) = place.jump {
-            let name = &self.live.name;
-            self.complaints.say(|more| {
-                log::warn!(
-                    "stream {name}: the publisher's clock jumped by {jump} ms; viewers see no jump{more}"
-                );
-            });
-        }
-        match packet.kind {
-            PacketKind::Audio => self.last_audio = place.timestamp,
-            _ => self.last_video = place.timestamp,
-        }
-        self.last = place.timestamp;
-        place.timestamp
     }
 
     fn add(&mut self, packet: Packet, now: Instant) {
@@ -257,41 +317,9 @@ impl Publication {
         }
     }
 
-    /// Notes a packet's track; returns whether the packet is to be taken. If viewers have been told otherwise, they
-    /// get a new stream with a true header.
-    fn see(&mut self, track: u8, codec: Codec, now: Instant) -> bool {
-        match self.tracks.see(track, codec, now) {
-            Seen::Known => return true,
-            Seen::New => {}
-            Seen::Surprise => {
-                let (name, codec) = (&self.live.name, codec.name());
-                log::info!("stream {name}: {codec} turned up late; viewers are asked to reconnect");
-                self.begin_anew(EndReason::TracksChanged, now);
-            }
-            Seen::Excess => {
-                let (name, codec) = (&self.live.name, codec.name());
-                self.complaints.say(|more| {
-                    log::warn!(
-                        "stream {name}: dropped {codec} of track {track}: its tracks change too often{more}"
-                    );
-                });
-                return false;
-            }
-        }
-        self.live.note_codec(track, codec);
-        true
-    }
-
-    fn begin_anew(&mut self, reason: EndReason, now: Instant) {
-        self.flush(now);
-        self.live = self.registry.restart(&self.live, reason, now);
-        self.had_keyframe = false;
-        self.tracks.begin_anew(now);
-    }
-
     /// Makes the stream joinable once its tracks are known.
     fn decide_tracks(&mut self, now: Instant) {
-        let Some(tracks) = self.tracks.decide(now) else { return };
+        let Some(tracks) = self.progress.tracks.decide(now) else { return };
         let (name, left_out) = (&self.live.name, self.live.left_out(Wanted::default()));
         if !left_out.is_empty() {
             let codecs = left_out.join(" and ");
@@ -302,8 +330,25 @@ impl Publication {
     }
 }
 
+/// What a header is for; `None` for frames.
+fn audio_role(content: AudioContent) -> Option<Role> {
+    match content {
+        AudioContent::SequenceHeader => Some(Role::Sequence),
+        AudioContent::ChannelLayout => Some(Role::Description),
+        _ => None,
+    }
+}
+
+fn video_role(content: VideoContent) -> Option<Role> {
+    match content {
+        VideoContent::SequenceHeader => Some(Role::Sequence),
+        VideoContent::Frames { .. } => None,
+        _ => Some(Role::Description),
+    }
+}
+
 impl Drop for Publication {
     fn drop(&mut self) {
-        self.end(EndReason::PublisherLost);
+        self.end(EndReason::PublisherLost, Instant::now());
     }
 }

@@ -6,9 +6,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::burst::Burst;
 use super::cursor::{Ahead, Cursor, Start};
+use super::event::{Outlet, StreamEvent};
 use super::headers::Wanted;
-use super::live::{LiveStream, Outlet, StreamEvent};
-use super::watching::Behind;
+use super::live::LiveStream;
+use super::watching::Watching;
 use crate::flv::tag::split_tag;
 use crate::flv::variant::{Form, Variant};
 use crate::media::{PacketKind, Timestamp};
@@ -35,9 +36,7 @@ impl Tag {
 /// keyframe on, all as it came in. A subscriber that falls too far behind is moved to a later keyframe, as a viewer is.
 #[derive(Debug)]
 pub struct Subscription {
-    live: Arc<LiveStream>,
-    /// What the program does between two tags may take its time.
-    _behind: Behind,
+    live: Watching,
     cursor: Cursor,
     current: Option<(Arc<Burst>, usize)>,
     outlet: Arc<dyn Outlet>,
@@ -59,10 +58,10 @@ impl Subscription {
         let (sender, wakes) = bounded(1);
         let outlet: Arc<dyn Outlet> = Arc::new(Waker(sender));
         live.attach(&outlet);
-        let _behind = Behind::new(Arc::clone(&live));
         let raw = Wanted { form: Form::Raw, ..Wanted::default() };
         let variant = live.variant(raw).unwrap_or(Variant::RAW);
-        Self { live, _behind, cursor: Cursor::new(Start::Gop, variant), current: None, outlet, wakes }
+        let live = Watching::subscriber(live);
+        Self { live, cursor: Cursor::new(Start::Gop, variant), current: None, outlet, wakes }
     }
 
     /// Waits for the next tag, at most `timeout`; `Ok(None)` is the end of the stream.

@@ -1,22 +1,27 @@
 //! A publisher without a socket, and what comes out of its stream.
 
+mod anew;
 mod bursts;
 mod join;
 mod life;
+mod resume;
+mod start;
 mod variants;
+mod vitals;
 mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::burst::{Burst, Framing};
+use super::burst::Burst;
 use super::cursor::{Ahead, Cursor, Start};
+use super::event::{EndReason, Outlet, StreamEvent};
 use super::headers::{MAX_HEADER, Wanted};
-use super::live::{EndReason, LiveStream, Outlet, StreamEvent};
+use super::live::LiveStream;
 use super::publication::Publication;
 use super::registry::{PublishError, Registry};
-use super::watching::Watching;
+use super::watching::{Protocol, ViewerCounts, Watching};
 use super::{StreamSettings, Subscription};
 use crate::amf0::{self, Object, Value};
 use crate::flv::tag::{FILE_HEADER_LENGTH, split_tag};
@@ -27,6 +32,8 @@ use crate::media::{Packet, StreamName, Timestamp};
 const VIDEO_HEADER: &[u8] = &[0x17, 0, 0, 0, 0, 1, 2, 3];
 const AUDIO_HEADER: &[u8] = &[0xAF, 0, 0x12, 0x10];
 
+const RESUME: Duration = Duration::from_secs(10);
+
 fn settings() -> StreamSettings {
     StreamSettings {
         merge: Duration::ZERO,
@@ -34,6 +41,8 @@ fn settings() -> StreamSettings {
         gop_time: Duration::from_secs(12),
         lag_bytes: 8 << 20,
         lag_time: Duration::from_secs(8),
+        resume: RESUME,
+        held: 1000,
         total_bytes: 256 << 20,
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::StreamSettings;
 use super::budget::Budget;
 use super::burst::Burst;
+use super::cursor::Cursor;
 
 /// How much of a stream without video is kept for those who join.
 const AUDIO_ONLY_JOIN: Duration = Duration::from_secs(1);
@@ -134,9 +135,14 @@ impl Window {
         self.bursts.iter().rev().take_while(recent).last().map_or(self.next, |burst| burst.sequence)
     }
 
-    /// Where the oldest keyframe of a video track is that is still here and can be decoded.
-    pub(super) fn first_keyframe(&self, track: u8) -> Option<u64> {
-        let mut decodable = self.from(self.decodable);
+    /// The first burst at or behind `sequence` that can be decoded.
+    pub(super) fn first_decodable(&self, sequence: u64) -> u64 {
+        self.decodable.max(sequence)
+    }
+
+    /// Where the oldest keyframe of a video track is, at or behind `sequence`, that is still here and can be decoded.
+    pub(super) fn first_keyframe(&self, track: u8, sequence: u64) -> Option<u64> {
+        let mut decodable = self.from(self.first_decodable(sequence));
         decodable.find(|burst| burst.opening.is_keyframe_of(track)).map(|burst| burst.sequence)
     }
 
@@ -148,6 +154,12 @@ impl Window {
         let Some(burst) = self.from(sequence).next() else { return false };
         let (bytes, time) = self.distance(burst, now);
         bytes > self.settings.lag_bytes as u64 || time > self.settings.lag_time
+    }
+
+    /// How long ago the burst came that a cursor stands at.
+    pub(super) fn age(&self, cursor: &Cursor, now: Instant) -> Duration {
+        let next = self.from(cursor.next()).next().filter(|_| cursor.is_running());
+        next.map_or(Duration::ZERO, |burst| self.distance(burst, now).1)
     }
 
     /// What lies between a burst's end and the stream's costs, and how long ago it came.

@@ -11,7 +11,7 @@ use mio::{Events, Poll, Token};
 use crate::load::frames::Epoch;
 use crate::load::order::Counts;
 use crate::load::response::Arrival;
-use crate::load::viewer::{State, Viewer};
+use crate::load::viewer::{Request, State, Viewer};
 
 /// How often slow viewers read.
 const SLOW_TICK: Duration = Duration::from_millis(100);
@@ -26,6 +26,7 @@ pub struct Target {
     pub address: SocketAddr,
     /// One for each stream; `None` talks to the floor, which needs no request.
     pub paths: Option<Vec<String>>,
+    pub websocket: bool,
 }
 
 /// Who the viewers are.
@@ -143,7 +144,8 @@ impl Run<'_> {
         let path = self.target.paths.as_ref().map(|paths| &paths[index % paths.len()][..]);
         let habit = self.crowd.habit(index);
         let place = (self.poll.registry(), Token(index));
-        let viewer = Viewer::join(self.target.address, path, habit != Habit::Keen, place)?;
+        let request = path.map(|path| Request { path, websocket: self.target.websocket });
+        let viewer = Viewer::join(self.target.address, request, habit != Habit::Keen, place)?;
         self.viewers.push((viewer, habit));
         Ok(())
     }

@@ -72,7 +72,12 @@ impl Scene {
                 let (process, publish, play) = Measured::start(command.arg(floor::ARGUMENT))?;
                 let tags = Tags(TcpStream::connect(publish)?);
                 let publishers = Publishers::Floor(Publisher::start(tags, options.shape, epoch, 0));
-                return Ok(Self { process, publishers, target: Target { address: play, paths: None }, epoch });
+                return Ok(Self {
+                    process,
+                    publishers,
+                    target: Target { address: play, paths: None, websocket: false },
+                    epoch,
+                });
             }
             Server::Rtmpd { flags } => {
                 let (process, rtmp, http) = Measured::rtmpd(flags)?;
@@ -82,7 +87,8 @@ impl Scene {
         };
         let publishers = Publishers::Rtmp(publish(options, rtmp, names, epoch)?);
         let paths = names.iter().map(|name| http.path_of(name)).collect();
-        Ok(Self { process, publishers, target: Target { address: http.address, paths: Some(paths) }, epoch })
+        let target = Target { address: http.address, paths: Some(paths), websocket: subject.websocket };
+        Ok(Self { process, publishers, target, epoch })
     }
 
     fn play(self, subject: &Subject, options: &Options) -> io::Result<Vec<f64>> {

@@ -24,6 +24,8 @@ pub struct Options {
 #[derive(Clone, PartialEq)]
 pub struct Subject {
     pub server: Server,
+    /// Whether the viewers come over WebSocket.
+    pub websocket: bool,
     pub misbehaving: Misbehaving,
 }
 
@@ -59,6 +61,9 @@ impl fmt::Display for Subject {
             Server::Rtmpd { flags } => write!(f, "rtmpd {}", flags.join(" "))?,
             Server::Other { http, .. } => write!(f, "http://{}", http.address)?,
         }
+        if self.websocket {
+            f.write_str(", WebSocket")?;
+        }
         let Misbehaving { stalled_percent, slow_percent } = self.misbehaving;
         if stalled_percent > 0 {
             write!(f, ", {stalled_percent} % stalled")?;
@@ -86,6 +91,7 @@ Delivers a paced stream to many viewers and measures the server: cargo bench --b
                    gives them up after 15 s, which --seconds 25 is long enough to see [0]
   --slow PERCENT   likewise, with viewers that read at half the stream's bit rate [0]
   --merge MS       measures rtmpd with this merge window, too; may be repeated
+  --websocket      measures rtmpd with viewers over WebSocket, too
   --no-floor       leaves the floor out
   --server URL     measures this HTTP server in place of rtmpd; needs --rtmp HOST:PORT and --pid PID. {stream} in the
                    URL stands for the stream's name, for example in http://127.0.0.1:8080/live?app=live&stream={stream};
@@ -107,6 +113,7 @@ struct Given {
     joins_per_second: Option<f64>,
     misbehaving: Misbehaving,
     floor: bool,
+    websocket: bool,
     merges: Vec<String>,
     server: Option<PlayUrl>,
     rtmp: Option<SocketAddr>,
@@ -164,6 +171,7 @@ impl Default for Given {
             joins_per_second: None,
             misbehaving,
             floor: true,
+            websocket: false,
             merges: Vec::new(),
             server: None,
             rtmp: None,
@@ -187,6 +195,7 @@ impl Given {
             "stall" => self.misbehaving.stalled_percent = arguments.value()?.parse()?,
             "slow" => self.misbehaving.slow_percent = arguments.value()?.parse()?,
             "merge" => self.merges.push(arguments.value()?.string()?),
+            "websocket" => self.websocket = true,
             "no-floor" => self.floor = false,
             "server" => self.server = Some(play_url(&arguments.value()?.string()?)?),
             "rtmp" => self.rtmp = Some(address(&arguments.value()?.string()?)?),
@@ -208,11 +217,16 @@ impl Given {
         };
         let floor = self.floor.then_some(Server::Floor);
         let behaving = floor.into_iter().chain(servers.iter().cloned());
-        let mut subjects: Vec<_> =
-            behaving.map(|server| Subject { server, misbehaving: Misbehaving::default() }).collect();
+        let over_http = |server| Subject { server, websocket: false, misbehaving: Misbehaving::default() };
+        let mut subjects: Vec<_> = behaving.map(over_http).collect();
+        if self.websocket {
+            let over_websocket = |server| Subject { websocket: true, ..over_http(server) };
+            subjects.extend(servers.iter().cloned().map(over_websocket));
+        }
         if self.misbehaving != Misbehaving::default() {
             let misbehaving = self.misbehaving;
-            subjects.extend(servers.into_iter().map(|server| Subject { server, misbehaving }));
+            let subject = |server| Subject { misbehaving, ..over_http(server) };
+            subjects.extend(servers.into_iter().map(subject));
         }
         let joins_per_second = match self.joins_per_second {
             Some(joins) if joins > 0.0 => joins,

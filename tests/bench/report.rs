@@ -10,7 +10,7 @@ use crate::load::process::Usage;
 use crate::load::table::{self, Column, Row, quantile_millis};
 use crate::options::{Options, Server, Subject};
 
-const COLUMNS: [Column; 23] = [
+const COLUMNS: [Column; 24] = [
     Column("playing", "viewers", 0),
     Column("lost", "viewers", 0),
     Column("missing", "frames", 0),
@@ -34,6 +34,7 @@ const COLUMNS: [Column; 23] = [
     Column("cpu_to_plain", "to none stalled", 2),
     Column("p50_to_plain", "to none stalled", 2),
     Column("p99_to_plain", "to none stalled", 2),
+    Column("cpu_to_http", "of WebSocket", 2),
 ];
 
 /// How busy the thread of the viewers may be before its own speed is what is measured.
@@ -150,7 +151,8 @@ impl<'a> Report<'a> {
                     base.map_or(f64::NAN, |base| rows[index].figures[column] / rows[base].figures[column])
                 };
                 let plain = self.plain(subject);
-                [to(floor, CPU), to(plain, CPU), to(plain, P50), to(plain, P99)]
+                let http = self.over_http(subject);
+                [to(floor, CPU), to(plain, CPU), to(plain, P50), to(plain, P99), to(http, CPU)]
             })
             .collect();
         for ((row, ratios), subject) in rows.iter_mut().zip(ratios).zip(subjects) {
@@ -169,8 +171,16 @@ impl<'a> Report<'a> {
 
     /// The same server with nobody misbehaving, if that is not what it is itself.
     fn plain(&self, subject: &Subject) -> Option<usize> {
-        let plain = Subject { server: subject.server.clone(), misbehaving: Misbehaving::default() };
-        let is_plain = *subject == plain;
-        self.options.subjects.iter().position(|other| !is_plain && *other == plain)
+        self.find_other(subject, Subject { misbehaving: Misbehaving::default(), ..subject.clone() })
+    }
+
+    /// The same server with viewers over HTTP, if that is not what it is itself.
+    fn over_http(&self, subject: &Subject) -> Option<usize> {
+        self.find_other(subject, Subject { websocket: false, ..subject.clone() })
+    }
+
+    fn find_other(&self, subject: &Subject, wanted: Subject) -> Option<usize> {
+        let is_itself = *subject == wanted;
+        self.options.subjects.iter().position(|other| !is_itself && *other == wanted)
     }
 }

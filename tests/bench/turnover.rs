@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use crate::load::order::Counts;
-use crate::load::viewer::{State, Viewer};
+use crate::load::viewer::{Request, State, Viewer};
 
 /// How long a viewer stays, in ms.
 const STAY: RangeInclusive<u64> = 1_000..=15_000;
@@ -109,7 +109,8 @@ impl Turnover {
 
     fn seat(&mut self, index: usize) -> io::Result<Seat> {
         let place = (self.poll.registry(), Token(index));
-        let viewer = Viewer::join(self.address, Some(&self.path), false, place)?;
+        let request = Request { path: &self.path, websocket: false };
+        let viewer = Viewer::join(self.address, Some(request), false, place)?;
         self.tally.joined += 1;
         let leaves = Instant::now() + Duration::from_millis(self.random.within(STAY));
         Ok(Seat { viewer, leaves })

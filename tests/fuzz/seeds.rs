@@ -12,7 +12,7 @@ use rtmpd::rtmp::message::MessageType;
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/clients");
 
 /// How much of a payload is of interest: heads, not pictures.
-const PAYLOAD_HEAD: usize = 64;
+const PAYLOAD_HEAD: usize = 256;
 
 /// Behind the marker: nobody who sends these could be recorded.
 const AMF3: [&[u8]; 3] = [

@@ -64,6 +64,7 @@ pub fn fat() -> Source {
 pub fn enhanced(codecs: Enhanced) -> PathBuf {
     let (name, parts): (_, &[&str]) = match codecs {
         Enhanced::HevcAac => ("hevc-aac", &[PICTURE, SOUND, HEVC, AAC]),
+        Enhanced::HdrHevc => ("hdr-hevc", &[PICTURE, HDR]),
         Enhanced::Av1Opus => ("av1-opus", &[PICTURE, SOUND, AV1, OPUS]),
         Enhanced::LongAv1Opus => ("long-av1-opus", &[LONG_PICTURE, LONG_SOUND, AV1, OPUS]),
         Enhanced::TwoTracks => {
@@ -84,6 +85,8 @@ pub fn enhanced(codecs: Enhanced) -> PathBuf {
 #[derive(Clone, Copy, Debug)]
 pub enum Enhanced {
     HevcAac,
+    /// Ten bits, BT.2020 and PQ, which the encoder announces.
+    HdrHevc,
     Av1Opus,
     LongAv1Opus,
     /// Two of video, two of audio.
@@ -168,6 +171,8 @@ const VARIABLE: &str = "-vf select='lt(mod(t,3),1)' -fps_mode vfr";
 // Keyframes a second apart, as in BASELINE.
 const HEVC: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params \
     log-level=error:info=0:keyint=25:min-keyint=25:scenecut=0:bframes=2:b-adapt=0";
+const HDR: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 \
+    -colorspace bt2020nc -x265-params log-level=error:info=0:keyint=25:min-keyint=25:scenecut=0:hdr10=1:max-cll=1000,400";
 // Without order hints: mpegts.js 1.8 skips over ones that keyframes do not have, and fails at what it then takes for a size.
 const AV1: &str = "-c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p -g 25 -b:v 300k \
     -aom-params enable-order-hint=0";

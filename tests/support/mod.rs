@@ -15,6 +15,8 @@ pub mod http;
 #[cfg(target_os = "linux")]
 pub mod line;
 pub mod media;
+pub mod metrics;
+pub mod noise;
 pub mod numbered;
 pub mod page;
 pub mod process;
@@ -29,3 +31,4 @@ pub mod tls;
 pub mod turns;
 pub mod usage;
 pub mod webdriver;
+pub mod websocket;

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::flv::{Kind, Tag};
-use super::rtmp::{AUDIO, RtmpClient, VIDEO};
+use super::rtmp::{Amf, DATA, RtmpClient, VIDEO, amf_bytes};
 
 /// How often frames come, and how large they are.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +58,11 @@ impl Numbered {
     pub fn try_start(server: SocketAddr, app: &str, name: &str, pace: Pace) -> Result<Self, String> {
         let mut client = RtmpClient::try_connect(server).map_err(|error| error.to_string())?;
         let stream = client.publish(app, name)?;
+        // Video alone, so that nobody waits for sound.
+        let tracks = [("videocodecid", Amf::Number(7.0))];
+        let metadata = [Amf::Text("@setDataFrame"), Amf::Text("onMetaData"), Amf::Object(&tracks)];
+        client.send(DATA, stream, 0, &amf_bytes(&metadata));
         client.send(VIDEO, stream, 0, &SEQUENCE_HEADER);
-        // A little sound, so that nobody waits to see whether there is any.
-        client.send(AUDIO, stream, 0, &[0xaf, 0, 0x12, 0x10]);
-        client.send(AUDIO, stream, 0, &[0xaf, 1, 0x21, 0x10, 4, 0x60]);
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
         let thread = thread::spawn(move || shared.publish(client, stream, pace));
@@ -124,6 +125,8 @@ impl State {
             self.sent.store(number, Ordering::Relaxed);
             due += pace.interval;
         }
+        // Nobody is to be held for it.
+        client.say_goodbye(stream);
     }
 }
 

@@ -18,12 +18,17 @@ pub fn click_play(browser: &Browser) {
 /// Time advances by several seconds, new frames are decoded, and there is something to see.
 #[track_caller]
 pub fn assert_plays(browser: &Browser, size: [u64; 2]) {
-    let before = browser.run(PROGRESS);
-    let later = browser.wait_for("three more seconds of the stream", seconds(30), PROGRESS, |now| {
-        number(now, "time") >= number(&before, "time") + 3.0
-    });
-    let decoded = number(&later, "frames") - number(&before, "frames");
-    assert!(decoded >= 40.0, "{decoded} frames in three seconds: {before}, then {later}");
+    let mut before = browser.run(PROGRESS);
+    let later =
+        browser.wait_for("three more seconds of the stream, in 40 frames", seconds(30), PROGRESS, |now| {
+            if number(now, "time") < number(&before, "time") + 3.0 {
+                return false;
+            }
+            let decoded = number(now, "frames") - number(&before, "frames");
+            // A page that has fallen behind on a busy machine jumps to what is live, and plays on from there.
+            before = now.clone();
+            decoded >= 40.0
+        });
     assert_eq!(later["error"], Value::Null);
     assert_eq!([later["width"].as_u64(), later["height"].as_u64()], size.map(Some));
 

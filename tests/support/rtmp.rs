@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::flv::{Kind, Tag};
@@ -110,6 +110,20 @@ impl RtmpClient {
         );
         let code = self.wait_for_command(&["onStatus"])?.code();
         if code == "NetStream.Publish.Start" { Ok(stream) } else { Err(code) }
+    }
+
+    /// Ends the stream in good order, as ffmpeg does: nobody is to wait for its return.
+    pub fn unpublish(&mut self, stream: u32) {
+        let number = Amf::Number(f64::from(stream));
+        self.command(0, &[Amf::Text("deleteStream"), Amf::Number(9.0), Amf::Null, number]);
+    }
+
+    /// The same, and waits for the server to hang up: closing with its answers unread could overtake the goodbye.
+    pub fn say_goodbye(mut self, stream: u32) {
+        self.unpublish(stream);
+        let _ = self.socket.shutdown(Shutdown::Write);
+        let _ = self.socket.set_read_timeout(Some(Duration::from_secs(2)));
+        let _ = io::copy(&mut self.socket, &mut io::sink());
     }
 
     /// Publishes a tag of a file; metadata gets the `@setDataFrame` that publishers put before it.

@@ -76,7 +76,7 @@ impl Browser {
         what: &str,
         limit: Duration,
         script: &str,
-        wanted: impl Fn(&Value) -> bool,
+        mut wanted: impl FnMut(&Value) -> bool,
     ) -> Value {
         let mut last = Value::Null;
         let found = poll(limit, || {

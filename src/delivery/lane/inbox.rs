@@ -9,7 +9,7 @@ use mio::Waker;
 use crate::delivery::client::Client;
 use crate::delivery::hand_over;
 use crate::delivery::viewer::Viewer;
-use crate::stream::live::{Outlet, StreamEvent};
+use crate::stream::event::{Outlet, StreamEvent};
 
 /// How many stream events may wait. Further ones are dropped; the next tick finds what they would have said.
 const MAX_EVENTS: usize = 1024;
@@ -41,8 +41,8 @@ pub(in crate::delivery) struct LaneHandle {
 }
 
 pub(in crate::delivery) enum LaneCommand {
-    /// A client whose stream is not live yet, and until when it waits.
-    Wait(Client, Instant),
+    /// A client whose stream is not live yet.
+    Wait(Client),
     /// A viewer with something unsent.
     Adopt(Box<Viewer>),
     /// End, at the latest by then.

@@ -41,6 +41,7 @@ fn what_browsers_take_stays_as_it_is() {
 fn what_browsers_would_fail_at_is_left_out() {
     for payload in [
         &b""[..],
+        b"\xA6\x11av01\0\0\0\0\x01\0\0\x01x",
         b"\x17",
         b"\x17\x01\0\0",
         b"\x17\x03\0\0\0?",
@@ -116,6 +117,16 @@ fn a_track_comes_out_of_its_wrapping() {
     assert_eq!(video(BROWSER, codecs), changed(b"\x17\x01\0\0\0a"));
     assert_eq!(video(second, codecs), changed(b"\x91hvc1\0\0\x01b"));
     assert_eq!(video(second, b"\xA6\x01avc1\x01\0\0"), Shaped::Nothing, "cut off in its composition time");
+    for empty in [
+        &b"\x0D\x01\0\0\0"[..],
+        b"\x1C\x01\0\0\0",
+        b"\x17\x01\0\0\0",
+        b"\x91hvc1\0\0\0",
+        b"\x93hvc1",
+        b"\x91av01",
+    ] {
+        assert_eq!(video(BROWSER, empty), Shaped::Nothing, "no frame: {empty:?}");
+    }
     assert_eq!(audio(second, b"\x95\x01Opus\x02frame"), changed(b"\x91Opusframe"));
     assert_eq!(audio(second, b"\x91Opusframe"), Shaped::Nothing);
     assert_eq!(audio(second, b"\x95\x00mp4a\x02\x12\x10"), changed(b"\xAF\0\x12\x10"));

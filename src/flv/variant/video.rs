@@ -38,7 +38,8 @@ pub(super) fn shape(form: Form, track: u8, payload: &[u8]) -> Shaped {
 fn shape_legacy(form: Form, payload: &[u8]) -> Shaped {
     let Some(header) = VideoTagHeader::parse(payload) else { return Shaped::Nothing };
     let VideoCodec::Legacy(id) = header.codec else { return Shaped::Nothing };
-    if header.content == VideoContent::Other || payload.len() < LEGACY_HEAD {
+    let is_empty = matches!(header.content, VideoContent::Frames { .. }) && payload.len() <= LEGACY_HEAD;
+    if is_empty || header.content == VideoContent::Other || payload.len() < LEGACY_HEAD {
         return Shaped::Nothing;
     }
     match (id, form) {
@@ -54,7 +55,7 @@ fn enhance(codec: FourCc, payload: &[u8]) -> Vec<u8> {
     let (frame_type, packet_type) = (payload[0] & 0x70, payload[1]);
     let times = packet_type == CODED_FRAMES && has_composition_time(codec);
     let body = if times { &payload[2..] } else { &payload[LEGACY_HEAD..] };
-    [&[EX_HEADER | frame_type | packet_type], &codec.0[..], body].concat()
+    unwrapped(frame_type, packet_type, codec, body)
 }
 
 fn shape_enhanced(form: Form, track: u8, payload: &[u8]) -> Option<Shaped> {
@@ -62,7 +63,8 @@ fn shape_enhanced(form: Form, track: u8, payload: &[u8]) -> Option<Shaped> {
     let Part { codec, body, .. } = whole.part(track)?;
     let plain = whole.is_plain(payload[0] & 0x0F);
     let (frame_type, packet_type) = (payload[0] & 0x70, whole.packet_type);
-    if packet_type == CODED_FRAMES && has_composition_time(codec) && body.len() < COMPOSITION_TIME {
+    let times = if packet_type == CODED_FRAMES && has_composition_time(codec) { COMPOSITION_TIME } else { 0 };
+    if matches!(packet_type, CODED_FRAMES | CODED_FRAMES_X) && body.len() <= times {
         return None;
     }
     if form == Form::Raw {

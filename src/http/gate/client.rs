@@ -229,12 +229,13 @@ impl Client {
             if incoming.may_have_preface || !incoming.is_whole(count)? {
                 continue;
             }
-            let (request, forwarded_for) = incoming.take_request();
+            let (mut request, forwarded_for) = incoming.take_request();
             let client = proxies.client_of(self.peer, &forwarded_for);
             if client != self.peer {
                 permit.move_to(client.ip(), proxies.trusts(client.ip()))?;
                 self.peer = client;
             }
+            request.is_local &= self.peer.is_on_this_machine() && !proxies.trusts(self.peer.ip());
             self.state = State::Queued(request);
             return Ok(true);
         }
@@ -289,7 +290,8 @@ impl Incoming {
     fn take_request(&mut self) -> (Request, String) {
         let Some(head) = self.head.take() else { return Default::default() };
         let body = self.received[head.head_length..head.head_length + head.body_length].to_vec();
-        (Request { head: head.rewritten, body }, head.forwarded_for)
+        let is_local = head.is_for_loopback;
+        (Request { head: head.rewritten, body, is_local }, head.forwarded_for)
     }
 }
 

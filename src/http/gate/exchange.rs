@@ -4,7 +4,7 @@ use std::sync::Arc;
 use mio::{Interest, Registry, Token};
 
 use crate::http::front::{Front, Generation};
-use crate::http::head::CONNECTION_HEADER;
+use crate::http::head::{CONNECTION_HEADER, LOCAL_HEADER};
 use crate::http::private::{Connection, SECRET_HEADER};
 
 /// One request to tiny_http and its answer, over the private socket, as far as both have come.
@@ -35,7 +35,8 @@ impl Exchange {
         registry.register(&mut connection, token, Interest::READABLE | Interest::WRITABLE)?;
         let secret =
             generation.secret().map(|secret| format!("{SECRET_HEADER}: {secret}\r\n")).unwrap_or_default();
-        let head = format!("{}{secret}{CONNECTION_HEADER}: {id}\r\n\r\n", request.head);
+        let local = if request.is_local { format!("{LOCAL_HEADER}: 1\r\n") } else { String::new() };
+        let head = format!("{}{secret}{local}{CONNECTION_HEADER}: {id}\r\n\r\n", request.head);
         let request = [head.as_bytes(), &request.body].concat();
         Ok(Self { connection, generation, request, sent: 0, answer: Vec::new() })
     }
@@ -77,15 +78,22 @@ pub(super) struct Request {
     /// The head without its last, empty line.
     pub(super) head: String,
     pub(super) body: Vec<u8>,
+    /// Whether it was made on this machine, by no page of another site, and has come without a proxy.
+    pub(super) is_local: bool,
 }
 
 fn is_too_early(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected)
 }
 
-/// Tells the client that the connection ends with this answer; tiny_http does not say so itself.
+/// Tells the client that the connection ends with this answer, and which protocol is required if that is why; tiny_http
+/// lets nobody say so.
 fn close_after(mut answer: Vec<u8>) -> Option<Vec<u8>> {
     let first_line = answer.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    answer.splice(first_line..first_line, *b"Connection: close\r\n");
+    let headers = match answer.get(..13) {
+        Some(b"HTTP/1.1 426 ") => &b"Connection: close, Upgrade\r\nUpgrade: websocket\r\n"[..],
+        _ => b"Connection: close\r\n",
+    };
+    answer.splice(first_line..first_line, headers.iter().copied());
     Some(answer)
 }

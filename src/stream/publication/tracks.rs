@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::flv::tag::Tracks;
 use crate::media::PacketKind;
-use crate::stream::headers::{Codec, MAX_TRACKS, TrackCodec};
+use crate::stream::headers::{Codec, MAX_TRACKS};
 
 /// How long after the first packet a stream waits for the tracks that it announces.
 const TRACK_WAIT: Duration = Duration::from_millis(300);
@@ -11,6 +11,16 @@ const TRACK_WAIT: Duration = Duration::from_millis(300);
 /// the video, not even its sequence header, before the next keyframe.
 const VIDEO_WAIT: Duration = Duration::from_secs(3);
 
+/// How long one kind may send nothing while the other goes on. Players stand still then, and are better off without it.
+const FELL_SILENT: Duration = Duration::from_secs(10);
+
+/// How often that time doubles, each time a kind is given up: slides, or someone who talks now and then, would otherwise
+/// end the responses again and again.
+const MAX_DOUBLINGS: u32 = 3;
+
+/// A pause of the other kind that is longer than this is the publisher's, not the silent track's.
+const SOLO_GAP: Duration = Duration::from_secs(2);
+
 /// How soon after one change of its tracks a stream may begin anew because of another. What does not fit the tracks
 /// is dropped until then.
 const MIN_RESTART: Duration = Duration::from_secs(1);
@@ -18,7 +28,8 @@ const MIN_RESTART: Duration = Duration::from_secs(1);
 /// Which tracks a publisher sends, and what viewers have been told of it.
 #[derive(Debug, Default)]
 pub(super) struct TrackList {
-    known: Vec<TrackCodec>,
+    known: Vec<Known>,
+    /// Of this publisher.
     first_packet: Option<Instant>,
     /// Whether there has been a coded frame. Encoders send the headers of all tracks before.
     has_frames: bool,
@@ -27,6 +38,27 @@ pub(super) struct TrackList {
     /// What viewers have been told.
     decided: Option<Tracks>,
     restarted: Option<Instant>,
+    /// Which kind alone sends frames.
+    solo: Option<Solo>,
+    /// How often a kind of this publisher's has been given up.
+    given_up: u32,
+}
+
+/// A track that has been seen.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    track: u8,
+    codec: Codec,
+    /// Whether it was this publisher that sent it.
+    is_here: bool,
+}
+
+/// One kind that has sent frames since then, while the other sent none.
+#[derive(Debug, Clone, Copy)]
+struct Solo {
+    kind: PacketKind,
+    since: Instant,
+    last: Instant,
 }
 
 /// What a packet means for the tracks.
@@ -47,8 +79,51 @@ impl TrackList {
         self.first_packet.get_or_insert(now);
     }
 
-    pub(super) fn note_frame(&mut self) {
+    /// Notes a coded frame, and whether those of its kind come alone.
+    pub(super) fn note_frame(&mut self, kind: PacketKind, now: Instant) {
         self.has_frames = true;
+        let since = match self.solo {
+            Some(solo) if solo.kind == kind && now.saturating_duration_since(solo.last) < SOLO_GAP => {
+                solo.since
+            }
+            _ => now,
+        };
+        self.solo = Some(Solo { kind, since, last: now });
+    }
+
+    /// The kind that has sent no frame for so long that viewers wait for it in vain, while the other went on.
+    pub(super) fn fallen_silent(&self) -> Option<PacketKind> {
+        let Some(Tracks { audio: true, video: true }) = self.decided else { return None };
+        let patience = FELL_SILENT * (1 << self.given_up.min(MAX_DOUBLINGS));
+        let solo = self.solo.filter(|solo| solo.last.saturating_duration_since(solo.since) >= patience)?;
+        Some(if solo.kind == PacketKind::Audio { PacketKind::Video } else { PacketKind::Audio })
+    }
+
+    /// Forgets the tracks of a kind that has fallen silent. The stream must begin anew.
+    pub(super) fn forget(&mut self, kind: PacketKind) {
+        self.known.retain(|known| known.codec.kind() != kind);
+        self.announced = None;
+        self.given_up += 1;
+    }
+
+    /// Another publisher goes on, and is to send what the last one did.
+    pub(super) fn change_publisher(&mut self) {
+        self.known.iter_mut().for_each(|known| known.is_here = false);
+        (self.first_packet, self.announced, self.solo) = (None, None, None);
+        (self.has_frames, self.given_up) = (false, 0);
+    }
+
+    /// Whether this publisher sends less than the last one, whose tracks viewers wait for. The stream must begin anew.
+    pub(super) fn is_missing_some(&self, now: Instant) -> bool {
+        let here = self.known.iter().filter(|known| known.is_here).count();
+        let is_less = self.decided.is_some() && (1..self.known.len()).contains(&here);
+        is_less && self.has_waited(now) && !self.is_too_soon(now)
+    }
+
+    /// The tracks that this publisher has sent.
+    pub(super) fn tracks(&self) -> Vec<(PacketKind, u8)> {
+        let here = self.known.iter().filter(|known| known.is_here);
+        here.map(|known| (known.codec.kind(), known.track)).collect()
     }
 
     pub(super) fn announce(&mut self, tracks: Option<Tracks>) {
@@ -62,33 +137,39 @@ impl TrackList {
     /// Looks at the track of a packet. After [`Seen::Surprise`] the stream must begin anew.
     pub(super) fn see(&mut self, track: u8, codec: Codec, now: Instant) -> Seen {
         let kind = codec.kind();
-        let is_full = self.known.len() >= MAX_TRACKS;
-        let known = self.known.iter_mut().find(|known| known.track == track && known.codec.kind() == kind);
-        if known.as_ref().is_some_and(|known| known.codec == codec) {
+        let (is_full, is_too_soon) = (self.known.len() >= MAX_TRACKS, self.is_too_soon(now));
+        if let Some(known) =
+            self.known.iter_mut().find(|known| known.is_of(track, kind) && known.codec == codec)
+        {
+            known.is_here = true;
             return Seen::Known;
         }
+        let known = self.known.iter_mut().find(|known| known.is_of(track, kind));
         let is_new_kind = known.is_none() && !has(self.decided.unwrap_or_default(), kind);
         let is_surprise = self.decided.is_some() && (known.is_some() || is_new_kind);
-        let is_too_soon = || self.restarted.is_some_and(|at| now.saturating_duration_since(at) < MIN_RESTART);
-        if is_surprise && is_too_soon() {
+        if is_surprise && is_too_soon {
             return Seen::Excess;
         }
         match known {
-            Some(known) => known.codec = codec,
+            Some(known) => (known.codec, known.is_here) = (codec, true),
             None if is_full => return Seen::Excess,
-            None => self.known.push(TrackCodec { track, codec }),
+            None => self.known.push(Known { track, codec, is_here: true }),
         }
         if !is_surprise {
             return Seen::New;
         }
-        self.restarted = Some(now);
         self.begin_anew(now);
         Seen::Surprise
     }
 
+    fn is_too_soon(&self, now: Instant) -> bool {
+        self.restarted.is_some_and(|at| now.saturating_duration_since(at) < MIN_RESTART)
+    }
+
     /// The stream begins anew; nobody has been told anything.
     pub(super) fn begin_anew(&mut self, now: Instant) {
-        self.decided = None;
+        self.known.retain(|known| known.is_here);
+        (self.decided, self.solo, self.restarted) = (None, None, Some(now));
         self.first_packet = Some(now);
     }
 
@@ -100,16 +181,26 @@ impl TrackList {
         let seen = self.seen();
         let Tracks { audio, video } = self.announced.unwrap_or(Tracks { audio: true, video: true });
         let complete = self.has_frames && seen.audio >= audio && seen.video >= video;
-        let is_video_due = self.announced.is_some_and(|tracks| tracks.video) && !seen.video;
-        let wait = if is_video_due { VIDEO_WAIT } else { TRACK_WAIT };
-        let waited = self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= wait);
-        self.decided = (complete || waited).then_some(seen);
+        self.decided = (complete || self.has_waited(now)).then_some(seen);
         self.decided
     }
 
+    /// Whether tracks that have not come by now are not waited for.
+    fn has_waited(&self, now: Instant) -> bool {
+        let is_video_due = self.announced.is_some_and(|tracks| tracks.video) && !self.seen().video;
+        let wait = if is_video_due { VIDEO_WAIT } else { TRACK_WAIT };
+        self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= wait)
+    }
+
     fn seen(&self) -> Tracks {
-        let has = |kind| self.known.iter().any(|known| known.codec.kind() == kind);
+        let has = |kind| self.known.iter().any(|known| known.is_here && known.codec.kind() == kind);
         Tracks { audio: has(PacketKind::Audio), video: has(PacketKind::Video) }
+    }
+}
+
+impl Known {
+    fn is_of(&self, track: u8, kind: PacketKind) -> bool {
+        self.track == track && self.codec.kind() == kind
     }
 }
 

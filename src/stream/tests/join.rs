@@ -8,10 +8,7 @@ fn a_join_in_mid_gop_gets_header_metadata_sequence_headers_and_the_gop() {
     encoder.audio();
     encoder.video(false, 10);
     let bursts = encoder.take(&mut encoder.cursor(Start::Gop));
-    assert_eq!(
-        &bursts[0].framed(&Variant::RAW, Framing::Plain)[..FILE_HEADER_LENGTH],
-        b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
-    );
+    assert_eq!(&bursts[0].plain(&Variant::RAW)[..FILE_HEADER_LENGTH], b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
     let prefix = [(Data, 400, 2), (Video, 400, 0x17), (Audio, 400, 0xAF)];
     assert_eq!(tags(&bursts[0]), prefix, "stamped with the time of the first frame");
     let frames =
@@ -54,7 +51,7 @@ fn a_viewer_too_far_behind_skips_to_the_newest_keyframe() {
     for bounds in [by_bytes, by_time] {
         let mut encoder = Encoder::with_both_tracks(bounds);
         encoder.gop(5, 100);
-        let _viewer = Watching::new(encoder.live());
+        let _viewer = Watching::new(encoder.live(), Protocol::HttpFlv);
         let mut cursor = encoder.cursor(Start::Gop);
         encoder.take(&mut cursor);
         // At the bound it still gets everything: the first of 31 unsent frames has 30 behind it.
@@ -67,7 +64,7 @@ fn a_viewer_too_far_behind_skips_to_the_newest_keyframe() {
         encoder.time += 80;
         encoder.gop(25, 100);
         let got = all_tags(&encoder.take(&mut cursor));
-        assert_eq!(cursor.skips, 1);
+        assert_eq!((cursor.skips, encoder.live().status(encoder.now()).skips), (1, 1));
         assert_eq!((got[0].0, got[0].2, got.len()), (Video, 0x17, 25), "no headers again: they are the same");
     }
 }
@@ -85,7 +82,7 @@ fn a_skip_over_a_new_sequence_header_brings_the_headers_again() {
     let bursts = encoder.take(&mut cursor);
     assert_eq!(cursor.skips, 1);
     assert_eq!(tags(&bursts[0])[1..], [(Video, 400, 0x17), (Audio, 400, 0xAF)]);
-    assert_ne!(&bursts[0].framed(&Variant::RAW, Framing::Plain)[..3], b"FLV", "but no second file header");
+    assert_ne!(&bursts[0].plain(&Variant::RAW)[..3], b"FLV", "but no second file header");
     assert_eq!(all_tags(&bursts).len(), 3 + 20);
 }
 
@@ -128,6 +125,24 @@ fn outlets_hear_of_bursts_until_they_are_detached() {
 }
 
 #[test]
+fn readers_are_counted_by_protocol_while_they_are_there() {
+    let encoder = Encoder::with_both_tracks(settings());
+    let counts = || encoder.live().status(encoder.now()).viewers;
+    assert_eq!(counts(), ViewerCounts::default());
+    let viewers = [Protocol::HttpFlv, Protocol::HttpFlv, Protocol::WebSocketFlv]
+        .map(|protocol| Watching::new(encoder.live(), protocol));
+    let subscription = Subscription::new(encoder.live());
+    assert_eq!(
+        (counts(), counts().total()),
+        (ViewerCounts { http_flv: 2, websocket_flv: 1, subscribers: 1 }, 4)
+    );
+    drop(viewers);
+    assert_eq!(counts(), ViewerCounts { subscribers: 1, ..ViewerCounts::default() });
+    drop(subscription);
+    assert_eq!(counts(), ViewerCounts::default());
+}
+
+#[test]
 fn a_subscription_gives_tag_after_tag_and_ends_with_the_stream() {
     let mut encoder = Encoder::with_both_tracks(settings());
     encoder.gop(3, 10);
@@ -138,6 +153,6 @@ fn a_subscription_gives_tag_after_tag_and_ends_with_the_stream() {
     assert_eq!(kinds, [Data, Video, Audio, Video, Video, Video]);
     encoder.video(false, 10);
     assert_eq!(next(), Some((Video, 15)));
-    encoder.publication.finish(EndReason::Unpublished);
+    encoder.publication.finish(EndReason::Unpublished, Instant::now());
     assert_eq!(subscription.next().map(|tag| tag.kind), None);
 }

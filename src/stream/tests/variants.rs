@@ -10,8 +10,7 @@ impl Encoder {
     fn joined(&self, wanted: Wanted) -> Result<Vec<(PacketKind, u32, Vec<u8>)>, NotThere> {
         let variant = self.live().variant(wanted)?;
         let bursts = self.peek(&mut Cursor::new(Start::Gop, variant));
-        let flv =
-            bursts.iter().map(|burst| burst.framed(&variant, Framing::Plain)).collect::<Vec<_>>().concat();
+        let flv = bursts.iter().map(|burst| burst.plain(&variant)).collect::<Vec<_>>().concat();
         let mut rest = &flv[FILE_HEADER_LENGTH..];
         let mut tags = Vec::new();
         while let Some((kind, timestamp, body, behind)) = split_tag(rest) {
@@ -79,7 +78,7 @@ fn what_browsers_cannot_play_is_left_out_and_the_header_says_so() {
         ]
     );
     let bursts = encoder.take(&mut Cursor::new(Start::Gop, variant));
-    assert_eq!(bursts[0].framed(&variant, Framing::Plain)[4], 1, "video alone");
+    assert_eq!(bursts[0].plain(&variant)[4], 1, "video alone");
     let raw = encoder.joined(wanted(Form::Raw, 0)).unwrap();
     assert!(
         raw.contains(&(Video, 0, b"\xD4hvc1changed".to_vec())),
@@ -114,6 +113,16 @@ fn another_codec_ends_the_stream_so_that_players_reconnect_but_not_all_the_time(
     encoder.time += 1000;
     encoder.send(Video, VIDEO_HEADER);
     assert_eq!(current.ended(), Some(EndReason::TracksChanged));
+}
+
+#[test]
+fn a_second_track_that_turns_up_late_ends_nothing() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.gop(2, 1);
+    let old = encoder.live();
+    encoder.send(Audio, b"\x95\x00Opus\x01head");
+    assert_eq!(old.ended(), None);
+    assert!(encoder.live().variant(wanted(Form::Browser, 1)).is_ok());
 }
 
 #[test]
@@ -159,6 +168,7 @@ fn timestamps_that_are_used_up_begin_anew_at_a_keyframe() {
     while encoder.time < 0x7000_0000 {
         frame(&mut encoder, true);
     }
+    encoder.audio();
     let old = encoder.live();
     frame(&mut encoder, false);
     assert_eq!(old.ended(), None, "a frame that nobody can begin with");
@@ -167,4 +177,104 @@ fn timestamps_that_are_used_up_begin_anew_at_a_keyframe() {
     let tags = encoder.joined(Wanted::default()).unwrap();
     assert_eq!(tags.len(), 3);
     assert!(tags.iter().all(|(_, time, _)| *time < 2_000_000), "{tags:?}");
+    let mut cursor = encoder.cursor(Start::Gop);
+    encoder.take(&mut cursor);
+    encoder.send(Audio, &[0xAF, 0, 0x11, 0x90]);
+    encoder.gop(2, 1);
+    let all = all_tags(&encoder.take(&mut cursor));
+    assert!(all.iter().all(|(_, time, _)| *time < 2_000_000), "nor does a header bring it back: {all:?}");
+}
+
+#[test]
+fn a_track_that_comes_together_with_others_in_one_packet_can_be_asked_for() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["videocodecid"]);
+    encoder.send(Video, b"\x96\x20avc1\0\0\0\x01aav01\x01\0\0\x01b");
+    encoder.send(Video, b"\x96\x21avc1\0\0\0\x04\0\0\0zav01\x01\0\0\x01o");
+    let one = encoder.joined(wanted(Form::Browser, 1)).unwrap();
+    assert_eq!(one, [(Video, 0, b"\x90av01b".to_vec()), (Video, 0, b"\x91av01o".to_vec())]);
+}
+
+#[test]
+fn raw_is_all_there_is_even_without_a_track_0() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["audiocodecid", "videocodecid"]);
+    let packets: [(PacketKind, &[u8]); 5] = [
+        (Video, b"\x96\x00avc1\x01avcC"),
+        (Audio, b"\x95\x00Opus\x02head"),
+        (Audio, b"\x95\x01Opus\x02sound"),
+        (Video, b"\x96\x01avc1\x01\0\0\0key"),
+        (Audio, b"\x95\x01Opus\x03other"),
+    ];
+    packets.iter().for_each(|(kind, payload)| encoder.send(*kind, payload));
+    encoder.gop(1, 1);
+    let raw = encoder.joined(wanted(Form::Raw, 0)).unwrap();
+    let bodies: Vec<_> = raw.iter().map(|(.., body)| body.as_slice()).collect();
+    assert_eq!(bodies[..2], [packets[0].1, packets[1].1], "the headers as they came");
+    let mut subscription = Subscription::new(encoder.live());
+    let tag = |subscription: &mut Subscription| subscription.next_within(Duration::ZERO).unwrap().unwrap();
+    tag(&mut subscription);
+    assert_eq!(tag(&mut subscription).body(), packets[0].1);
+}
+
+#[test]
+fn what_does_not_fit_into_a_tag_is_dropped() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.gop(1, 1);
+    let mut cursor = encoder.cursor(Start::Gop);
+    encoder.take(&mut cursor);
+    // A data message in AMF3 may become longer than it came.
+    encoder.send(Data, &[&[2, 0, 1, b'x', 12, 1, 0, 0, 0][..], &vec![b'x'; 1 << 24]].concat());
+    encoder.gop(1, 1);
+    let bursts = encoder.take(&mut cursor);
+    assert_eq!(all_tags(&bursts), [(Video, 40, 0x17)]);
+}
+
+#[test]
+fn what_does_not_fit_into_a_tag_in_another_form_is_dropped() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["videocodecid"]);
+    encoder.send(Video, b"\x1C\0\0\0\0hvcC");
+    encoder.send(Video, b"\x1C\x01\0\0\0key");
+    let variant = encoder.live().variant(Wanted::default()).unwrap();
+    let mut cursor = Cursor::new(Start::Gop, variant);
+    encoder.take(&mut cursor);
+    // Three bytes longer under its proper name.
+    encoder.send(Video, &[b"\x2C\x01\0\0\0", &vec![9; (1 << 24) - 6][..]].concat());
+    for burst in encoder.take(&mut cursor) {
+        let mut rest = burst.plain(&variant);
+        while !rest.is_empty() {
+            rest = split_tag(rest).expect("a whole tag").3;
+        }
+    }
+}
+
+#[test]
+fn a_track_that_has_nothing_in_a_packet_costs_the_others_nothing() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["audiocodecid", "videocodecid"]);
+    let packets: [(PacketKind, &[u8]); 5] = [
+        (Video, b"\x96\x10avc1\0\0\0\x01a\x01\0\0\x01b"),
+        (Audio, b"\x95\x10Opus\0\0\0\x01a\x01\0\0\x01b"),
+        (Video, b"\x96\x11avc1\0\0\0\x04\0\0\0k\x01\0\0\x04\0\0\0l"),
+        (Video, b"\xA6\x11avc1\0\0\0\0\x01\0\0\x04\0\0\0n"),
+        (Audio, b"\x95\x11Opus\0\0\0\0\x01\0\0\x01s"),
+    ];
+    packets.iter().for_each(|(kind, payload)| encoder.send(*kind, payload));
+    encoder.gop(1, 1);
+    let bodies = |track| {
+        let variant = encoder.live().variant(wanted(Form::Browser, track)).unwrap();
+        let bursts = encoder.take(&mut Cursor::new(Start::First, variant));
+        let flv: Vec<_> = bursts[1..].iter().flat_map(|burst| burst.plain(&variant).to_vec()).collect();
+        let mut bodies = Vec::new();
+        let mut rest = &flv[..];
+        while let Some((_, _, body, behind)) = split_tag(rest) {
+            bodies.push(body.to_vec());
+            rest = behind;
+        }
+        bodies
+    };
+    let one: [&[u8]; 3] = [b"\x17\x01\0\0\0l", b"\x27\x01\0\0\0n", b"\x91Opuss"];
+    assert_eq!(bodies(1)[..3], one);
+    assert_eq!(bodies(0)[..2], [&b"\x17\x01\0\0\0k"[..], &[0x17, 1, 0, 0, 0, 9]]);
 }

@@ -26,9 +26,10 @@ fn a_gop_is_kept_up_to_its_bounds_and_not_beyond() {
 #[test]
 fn more_than_the_gop_is_kept_only_for_those_who_may_need_it() {
     for (keeps_up, kept) in [(false, 101), (true, 0)] {
-        let mut encoder = Encoder::with_both_tracks(settings());
+        let mut encoder = Encoder::new(settings());
+        encoder.metadata(&["videocodecid"]);
         encoder.gop(1, 10);
-        let mut viewer = Watching::new(encoder.live());
+        let mut viewer = Watching::new(encoder.live(), Protocol::HttpFlv);
         viewer.set_keeps_up(keeps_up);
         for _ in 0..5 {
             encoder.gop(100, 10);
@@ -134,7 +135,7 @@ fn windows_of_ended_streams_do_not_count_against_live_ones() {
             let mut publication = registry.publish(&name, "test", now).unwrap();
             feed(&mut publication, 30_000);
             let live = Arc::clone(publication.live());
-            publication.finish(EndReason::Unpublished);
+            publication.finish(EndReason::Unpublished, Instant::now());
             live
         })
         .collect();

@@ -1,4 +1,4 @@
-//! Takes an HTTP-FLV response apart as it comes: head, chunks, file header, tags. Keeps only what it needs of each.
+//! Takes an HTTP-FLV response apart as it comes: head, chunks or WebSocket frames, file header, tags. Keeps only what it needs of each.
 
 use super::frames::{AUDIO_HEAD, FILLING, STAMP_LENGTH, VIDEO_HEAD};
 
@@ -33,6 +33,8 @@ pub struct Response {
     /// The start of what is expected, as far as it has come.
     part: Vec<u8>,
     chunked: bool,
+    /// Whether it comes in frames, each of which counts as a chunk.
+    websocket: bool,
     /// Bytes left of the current HTTP chunk.
     chunk: usize,
     chunk_head: Vec<u8>,
@@ -77,7 +79,8 @@ impl Response {
 
     fn expecting(expect: Expect) -> Self {
         let (part, chunk_head) = (Vec::new(), Vec::new());
-        Self { expect, progress: Progress::Open, part, chunked: false, chunk: 0, chunk_head, skip: 0 }
+        let (chunked, websocket) = (false, false);
+        Self { expect, progress: Progress::Open, part, chunked, websocket, chunk: 0, chunk_head, skip: 0 }
     }
 
     pub fn progress(&self) -> Progress {
@@ -98,7 +101,7 @@ impl Response {
             if matches!(self.expect, Expect::Head) {
                 self.head(&mut input);
             } else if self.chunked && self.chunk == 0 {
-                self.chunk_head(&mut input);
+                if self.websocket { self.frame_head(&mut input) } else { self.chunk_head(&mut input) }
             } else {
                 let available = if self.chunked { self.chunk.min(input.len()) } else { input.len() };
                 let used = self.content(&input[..available], &mut on_frame);
@@ -117,10 +120,11 @@ impl Response {
         };
         let head = String::from_utf8_lossy(&self.part[..end]).to_ascii_lowercase();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-        if status != 200 {
+        self.websocket = status == 101;
+        if status != 200 && !self.websocket {
             self.progress = Progress::Refused(status);
         }
-        self.chunked = head.contains("transfer-encoding: chunked");
+        self.chunked = self.websocket || head.contains("transfer-encoding: chunked");
         *input = &input[end + 4 - had..];
         self.part.clear();
         self.expect = Expect::FileHeader;
@@ -142,6 +146,22 @@ impl Response {
             Ok(length) => self.chunk = length,
             Err(_) => self.progress = Progress::Broken("no chunk where one should begin"),
         }
+    }
+
+    /// Takes one byte of a WebSocket frame's head.
+    fn frame_head(&mut self, input: &mut &[u8]) {
+        self.chunk_head.push(input[0]);
+        *input = &input[1..];
+        let length = match self.chunk_head[..] {
+            [0x82, length @ 0..126] => length.into(),
+            [0x82, 126, ref length @ ..] if length.len() == 2 => number(length),
+            [0x82, 127, ref length @ ..] if length.len() == 8 => number(length),
+            [0x88] if self.is_between_tags() => return self.progress = Progress::Ended,
+            [0x82] | [0x82, 126 | 127, ..] => return,
+            _ => return self.progress = Progress::Broken("no frame where one should begin"),
+        };
+        self.chunk = length as usize;
+        self.chunk_head.clear();
     }
 
     /// Takes what it can of `input` in one step.

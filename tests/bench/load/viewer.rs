@@ -39,19 +39,31 @@ pub enum State {
     Corrupt(&'static str),
 }
 
+/// What a viewer asks for.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub path: &'a str,
+    pub websocket: bool,
+}
+
+const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 impl Viewer {
-    /// Connects, and asks for `path` once it can; `None` says that tags come without being asked for. `remote` has the
+    /// Connects, and asks once it can; `None` says that tags come without being asked for. `remote` has the
     /// kernel buffer as little for it as for a viewer in a network.
     pub fn join(
         address: SocketAddr,
-        path: Option<&str>,
+        request: Option<Request<'_>>,
         remote: bool,
         (registry, token): (&Registry, Token),
     ) -> io::Result<Self> {
         let mut socket = if remote { connect_as_in_a_network(address)? } else { TcpStream::connect(address)? };
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        let request =
-            path.map(|path| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench\r\n\r\n"));
+        let request = request.map(|Request { path, websocket }| {
+            let upgrade = if websocket { HANDSHAKE } else { "" };
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench\r\n{upgrade}\r\n")
+        });
         let response = if request.is_some() { Response::new() } else { Response::of_tags() };
         Ok(Self {
             socket,

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use rtmpd::flv::audio::AudioTagHeader;
+use rtmpd::flv::{picture_size, sound_format};
 use rtmpd::flv::tag::{put_tag, split_tag, tag_length};
 use rtmpd::flv::video::VideoTagHeader;
 
@@ -12,6 +13,12 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Some(header) = VideoTagHeader::parse(input) {
         let _ = (header.is_sequence_header(), header.codec.name());
+    }
+    for track in [0, 1] {
+        if let Some((width, height)) = picture_size(input, track) {
+            assert!(width > 0 && height > 0);
+        }
+        let _ = sound_format(input, track);
     }
     if let Some((kind, timestamp, body, rest)) = split_tag(input) {
         assert_eq!(tag_length(body.len()) + rest.len(), input.len());

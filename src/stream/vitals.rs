@@ -1,0 +1,93 @@
+//! A publication's meter and health, and what its stream shows of them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::health::{Change, Health, HealthWarning};
+use super::meter::{Frame, Meter};
+use super::timeline::Place;
+use crate::flv::tag::Tracks;
+use crate::media::{Packet, StreamName};
+
+/// What a publication counts and finds. It belongs to the publisher's thread alone.
+#[derive(Debug, Default)]
+pub(super) struct Vitals {
+    meter: Meter,
+    health: Health,
+    /// What the metadata announces.
+    announced: Option<Tracks>,
+    /// The second in which this was looked at last.
+    looked_at: Option<u64>,
+}
+
+/// What a stream shows to those who ask, at most a second old. Who reads it later sees rates fall by themselves.
+#[derive(Debug, Default)]
+pub(super) struct Shown(Mutex<(Meter, Vec<HealthWarning>)>);
+
+impl Vitals {
+    /// Counts a packet of so many bytes.
+    pub(super) fn note_packet(&mut self, bytes: usize, now: Instant) {
+        self.meter.note_packet(bytes, now);
+    }
+
+    /// Counts a coded frame, which has no place if it was dropped.
+    pub(super) fn note_frame(
+        &mut self,
+        packet: &Packet,
+        track: u8,
+        is_keyframe: bool,
+        place: Option<Place>,
+        now: Instant,
+    ) {
+        let (placed, is_jump) =
+            (place.map(|place| place.timestamp), place.is_some_and(|place| place.jump.is_some()));
+        let frame = Frame { kind: packet.kind, track, is_keyframe, sent: packet.timestamp, placed, is_jump };
+        self.meter.note_frame(&frame, now);
+    }
+
+    /// Takes what the metadata announces.
+    pub(super) fn announce(&mut self, tracks: Option<Tracks>) {
+        self.announced = tracks;
+    }
+
+    /// Another publisher goes on: what there has been counts, but says nothing about this one.
+    pub(super) fn change_publisher(&mut self) {
+        self.meter.forget_all_but_totals();
+        *self = Self { meter: std::mem::take(&mut self.meter), ..Self::default() };
+    }
+
+    /// Once a second, looks for what is wrong, logs what has changed, and shows it.
+    pub(super) fn look(&mut self, name: &StreamName, shown: &Shown, now: Instant) {
+        let second = self.meter.second(now);
+        if second == self.looked_at {
+            return;
+        }
+        self.looked_at = second;
+        for change in self.health.check(&self.meter, self.announced, now) {
+            match change {
+                Change::Begun(warning) => log::warn!("stream {name}: {warning}"),
+                Change::Over(warning) => log::info!("stream {name} is well again: {}", warning.summary()),
+            }
+        }
+        self.show(shown);
+    }
+
+    /// The stream begins anew under the same name: its totals do, what is known of the publisher goes on.
+    pub(super) fn begin_anew(&mut self, shown: &Shown) {
+        self.meter.forget_totals();
+        self.show(shown);
+    }
+
+    fn show(&self, shown: &Shown) {
+        let mut shown = shown.lock();
+        shown.0.clone_from(&self.meter);
+        shown.1 = self.health.warnings();
+    }
+}
+
+impl Shown {
+    /// What has been counted, and what is wrong.
+    pub(super) fn lock(&self) -> MutexGuard<'_, (Meter, Vec<HealthWarning>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
