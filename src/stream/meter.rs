@@ -11,8 +11,8 @@ const SECONDS: usize = 66;
 /// Over how many seconds rates are taken.
 const RATE_SECONDS: u64 = 10;
 
-/// Rates are taken over this much at the least: a first packet is no rate.
-const MIN_RATE_TIME: Duration = Duration::from_secs(1);
+/// And over so many at the least: a first packet is no rate.
+const MIN_RATE_SECONDS: u64 = 1;
 
 /// How many intervals between keyframes are remembered.
 const INTERVALS: usize = 8;
@@ -219,11 +219,13 @@ impl Meter {
     }
 
     fn recent(&self, now: Instant) -> (Tally, Duration) {
-        let Some(started) = self.started else { return (Tally::default(), MIN_RATE_TIME) };
-        let passed = now.saturating_duration_since(started);
-        let first = (passed.as_secs() + 1).saturating_sub(RATE_SECONDS);
-        let time = passed.saturating_sub(Duration::from_secs(first));
-        (self.over(first..passed.as_secs() + 1), time.max(MIN_RATE_TIME))
+        let Some(started) = self.started else {
+            return (Tally::default(), Duration::from_secs(MIN_RATE_SECONDS));
+        };
+        // Whole seconds, for of the one that is going on who reads a copy does not know all.
+        let end = now.saturating_duration_since(started).as_secs().max(MIN_RATE_SECONDS);
+        let first = end.saturating_sub(RATE_SECONDS);
+        (self.over(first..end), Duration::from_secs(end - first))
     }
 
     fn tally(&mut self, now: Instant) -> &mut Tally {
