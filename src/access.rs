@@ -124,11 +124,20 @@ impl Access {
         Ok(key)
     }
 
+    /// Whether publishers are asked for a key.
+    pub(crate) fn needs_key(&self) -> bool {
+        !self.publish_keys().is_empty()
+    }
+
+    /// Whether streams play by signed links alone.
+    pub(crate) fn needs_link(&self) -> bool {
+        self.rules.play_secret.is_some()
+    }
+
     /// Says at the start what most would want to know.
     pub(crate) fn log(&self) {
         let publish_from = &self.rules.publish_from;
-        if self.publish_keys().is_empty() && publish_from.is_everywhere() && self.callbacks.on_publish.is_none()
-        {
+        if !self.needs_key() && publish_from.is_everywhere() && self.callbacks.on_publish.is_none() {
             log::info!("anyone may publish; --publish-keys FILE or --publish-key PATH=KEY changes that");
         }
     }

@@ -59,10 +59,10 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Starts accepting viewers. `rtmp` is where publishers connect, for the health check.
+    /// Starts accepting viewers. `rtmp` and `rtmps` are where publishers connect.
     pub(crate) fn start(
         listener: Listener,
-        rtmp: SocketAddr,
+        (rtmp, rtmps): (SocketAddr, Option<SocketAddr>),
         config: &Config,
         access: Arc<Access>,
         registry: Arc<Registry>,
@@ -82,6 +82,7 @@ impl Http {
             cors: config.cors,
             origins: Origins { listed: config.ws_origins.clone(), cors: config.cors },
             rtmp,
+            rtmps,
             identity: Identity::new(),
             refusals: Refusals::default(),
             chunked: answers(Framing::Chunked),

@@ -189,7 +189,7 @@ impl Server {
         let delivery = Arc::new(delivery);
         let web = Http::start(
             http_listener,
-            rtmp,
+            (rtmp, rtmps),
             &config,
             Arc::clone(&access),
             Arc::clone(&registry),

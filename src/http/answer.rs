@@ -15,6 +15,7 @@ const RETRY_AFTER: u32 = 2;
 /// Why there is nothing to play.
 pub(crate) const NOT_LIVE: &str = "This stream is not live.";
 pub(crate) const NO_TRACK: &str = "This stream has no such track.";
+pub(crate) const NO_KEYFRAME: &str = "This stream has no keyframe at hand.";
 pub(crate) const NOT_PLAYABLE: &str =
     "Browsers cannot play this stream's codecs; with ?enhanced=raw it comes as it was published.";
 

@@ -3,7 +3,6 @@
 mod call;
 mod shapes;
 
-use std::io::Cursor;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -12,12 +11,10 @@ use tiny_http::{Request, Response};
 pub(super) use self::call::is_api;
 use self::call::{Call, CallError, ClientId, Page};
 pub(super) use self::shapes::split_name;
-use super::front::{Context, connection_of, header_of, with_header};
+use super::front::{Answer, Context, connection_of, header_of, with_header};
 use super::head::LOCAL_HEADER;
 use crate::access::{Caller, CallerError, Rank};
 use crate::peer::Peer;
-
-type Answer = Response<Cursor<Vec<u8>>>;
 
 /// What tells this run of the server from others.
 #[derive(Debug)]
@@ -103,9 +100,9 @@ impl Context {
         Ok(match call {
             Call::Versions => self.envelope("data", shapes::versions()),
             Call::Summaries => self.envelope("data", self.summaries()),
-            Call::Streams(page) => self.list("streams", *page, self.streams(is_operator)),
+            Call::Streams(page, history) => self.list("streams", *page, self.streams(is_operator, *history)),
             Call::Stream(id) => {
-                let streams = self.streams(is_operator);
+                let streams = self.streams(is_operator, true);
                 let stream = streams.into_iter().find(|stream| stream["id"] == **id);
                 self.envelope("stream", stream.ok_or(Refusal::Gone("There is no such stream."))?)
             }
@@ -134,15 +131,23 @@ impl Context {
 
     fn summaries(&self) -> Value {
         let (streams, viewers) = (self.registry.status(), self.delivery.totals());
-        let uptime = self.identity.started.elapsed();
-        shapes::summaries(&streams, &self.registry.totals(), &viewers, uptime)
+        let about = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime": shapes::seconds(self.identity.started.elapsed()),
+            "rtmp_port": self.rtmp.port(),
+            "rtmps_port": self.rtmps.map(|address| address.port()),
+            "publish_needs_key": self.access.needs_key(),
+            "play_needs_link": self.access.needs_link(),
+        });
+        shapes::summaries(about, &streams, &self.registry.totals(), &viewers)
     }
 
-    fn streams(&self, is_operator: bool) -> Vec<Value> {
+    fn streams(&self, is_operator: bool, history: bool) -> Vec<Value> {
         let bitrates = self.delivery.bitrates();
         let streams = self.registry.status();
         let sent = |name| bitrates.get(name).copied().unwrap_or(0);
-        streams.iter().map(|stream| shapes::stream(stream, sent(&stream.name), is_operator)).collect()
+        let shape = |stream| shapes::stream(stream, sent(&stream.name), is_operator, history);
+        streams.iter().map(shape).collect()
     }
 
     /// Publishers, and then viewers.

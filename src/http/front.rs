@@ -46,6 +46,9 @@ impl std::fmt::Debug for Generation {
     }
 }
 
+/// A whole answer.
+pub(super) type Answer = Response<Cursor<Vec<u8>>>;
+
 /// What requests are answered from.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -60,6 +63,7 @@ pub(crate) struct Context {
     /// Whose WebSockets are taken.
     pub(super) origins: Origins,
     pub(crate) rtmp: SocketAddr,
+    pub(crate) rtmps: Option<SocketAddr>,
     pub(super) identity: Identity,
     /// The log lines about calls of the API that are refused.
     pub(super) refusals: Refusals,
@@ -180,9 +184,13 @@ impl Context {
                     }
                 }
             }
-            Ok(Route::Asset(_) | Route::Health) if upgrade::is_asked_for(&request) => {
+            Ok(Route::Still { .. } | Route::Asset(_) | Route::Health) if upgrade::is_asked_for(&request) => {
                 respond(request, text(400, "There are WebSockets for streams alone."), cors);
             }
+            Ok(Route::Still { name, wanted }) => match self.may_play(&request, &name, query(&target)) {
+                Err(why) => respond(request, text(403, &why), cors),
+                Ok(()) => respond(request, self.still(&name, wanted), cors),
+            },
             Ok(Route::Asset(path)) => {
                 let known = header_of(&request, "If-None-Match");
                 let encodings = header_of(&request, "Accept-Encoding");
@@ -212,7 +220,7 @@ impl Context {
         }
     }
 
-    fn health(&self) -> Response<Cursor<Vec<u8>>> {
+    fn health(&self) -> Answer {
         match health::check(self.rtmp) {
             Ok(()) => text(200, "ok"),
             Err(error) => {
@@ -232,7 +240,7 @@ pub(super) fn header_of<'a>(request: &'a Request, name: &'static str) -> Option<
     request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-pub(super) fn text(status: u16, line: &str) -> Response<Cursor<Vec<u8>>> {
+pub(super) fn text(status: u16, line: &str) -> Answer {
     let response = Response::from_string(format!("{line}\n")).with_status_code(status);
     with_header(with_header(response, "Content-Type", "text/plain; charset=utf-8"), "Cache-Control", "no-store")
 }
@@ -280,6 +288,7 @@ mod tests {
             cors: true,
             origins: Origins { listed: Vec::new(), cors: true },
             rtmp: SocketAddr::from(([127, 0, 0, 1], 1)),
+            rtmps: None,
             identity: Identity::new(),
             refusals: Refusals::default(),
             chunked: Arc::new(for_viewer(Framing::Chunked, true)),

@@ -2,13 +2,12 @@
 //! own: there may be thousands.
 
 use std::fmt::{self, Write as _};
-use std::io::Cursor;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tiny_http::Response;
 
 use super::api::split_name;
-use super::front::{Context, with_header};
+use super::front::{Answer, Context, with_header};
 use crate::room;
 use crate::stream::StreamStatus;
 
@@ -16,7 +15,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl Context {
     /// The answer to a scrape.
-    pub(super) fn metrics(&self) -> Response<Cursor<Vec<u8>>> {
+    pub(super) fn metrics(&self) -> Answer {
         let answer = Response::from_data(self.metrics_text());
         with_header(with_header(answer, "Content-Type", CONTENT_TYPE), "Cache-Control", "no-store")
     }

@@ -23,6 +23,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' htt
      connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'self'";
 
+/// The player may be shown in pages of other sites, the entry page not: it has buttons.
+const NOT_FRAMED: &str = "; frame-ancestors 'none'";
+
 /// The paths of all embedded files.
 pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
     ASSETS.iter().map(|asset| asset.path)
@@ -45,13 +48,14 @@ pub(crate) fn respond(
     let is_page = asset.content_type.starts_with("text/html");
     let cache = if versioned && !is_page { "public, max-age=31536000, immutable" } else { "no-cache" };
     let (status, body) = if unchanged { (304, &[][..]) } else { (200, gzip.unwrap_or(asset.body)) };
+    let policy = [CONTENT_SECURITY_POLICY, if path == "/" { NOT_FRAMED } else { "" }].concat();
     let headers = [
         ("Content-Type", asset.content_type),
         ("ETag", &etag),
         ("Cache-Control", cache),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "same-origin"),
-        ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+        ("Content-Security-Policy", &policy),
     ];
     let encoding = [("Vary", "Accept-Encoding"), ("Content-Encoding", "gzip")];
     let encoding = match (asset.gzip, gzip) {

@@ -1,12 +1,10 @@
-use std::io::Cursor;
-
 use tiny_http::{Request, Response};
 
-use super::front::{header_of, with_header};
+use super::front::{Answer, header_of, with_header};
 use super::routes::ALLOWED;
 
 /// The answer to OPTIONS: what a page of another origin may ask for.
-pub(super) fn preflight(request: &Request, cors: bool) -> Response<Cursor<Vec<u8>>> {
+pub(super) fn preflight(request: &Request, cors: bool) -> Answer {
     let mut response = with_header(Response::from_data(Vec::new()).with_status_code(204), "Allow", ALLOWED);
     if cors {
         response = with_header(response, "Access-Control-Allow-Methods", ALLOWED);

@@ -25,6 +25,8 @@ const MEDIA_SUFFIX: &str = ".flv";
 pub(crate) enum Route {
     /// A live stream.
     Live { name: StreamName, start: Option<Start>, wait: Option<Duration>, wanted: Wanted },
+    /// One picture of a live stream.
+    Still { name: StreamName, wanted: Wanted },
     /// An embedded file: its index in the list.
     Asset(&'static str),
     /// Whether the server is well.
@@ -94,7 +96,17 @@ pub(crate) fn route(
         name("", &path)?;
         name("", path.strip_suffix(MEDIA_SUFFIX).ok_or(RouteError::NotFound)?)?
     };
-    Ok(Route::Live { name, start: query.start, wait: query.wait, wanted: query.wanted()? })
+    let wanted = query.wanted()?;
+    if query.still {
+        let wanted = match wanted.only {
+            Some(PacketKind::Audio) => {
+                return Err(RouteError::BadRequest("still=1 is a picture, and only=audio has none".into()));
+            }
+            _ => Wanted { only: Some(PacketKind::Video), ..wanted },
+        };
+        return Ok(Route::Still { name, wanted });
+    }
+    Ok(Route::Live { name, start: query.start, wait: query.wait, wanted })
 }
 
 fn name(app: &str, stream: &str) -> Result<StreamName, RouteError> {
@@ -125,6 +137,7 @@ struct Query {
     stream: Option<String>,
     start: Option<Start>,
     wait: Option<Duration>,
+    still: bool,
     track: u8,
     only: Option<PacketKind>,
     raw: bool,
@@ -141,6 +154,7 @@ impl Query {
                 "stream" => parsed.stream = Some(decode(&value.replace('+', " "))?),
                 "start" => parsed.start = Some(choice(key, value, STARTS)?),
                 "wait" => parsed.wait = Some(wait(value, max_wait)?),
+                "still" => parsed.still = choice(key, value, &[("1", true), ("0", false)])?,
                 "track" => parsed.track = track(value)?,
                 "only" => {
                     let kinds = [("audio", PacketKind::Audio), ("video", PacketKind::Video)];
@@ -268,6 +282,17 @@ mod tests {
         }
         for query in ["start=nonsense", "start=first", "start=", "start"] {
             assert!(start(query).is_err_and(|why| why == "start takes gop, key or live"), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_still_is_of_video() {
+        let name = StreamName::new("a", "").unwrap();
+        let wanted = Wanted { only: Some(PacketKind::Video), track: 1, ..Wanted::default() };
+        assert_eq!(get("/a.flv?still=1&track=1"), Ok(Route::Still { name, wanted }));
+        assert_eq!(get("/a.flv?still=0"), live("a"));
+        for query in ["still", "still=yes", "still=1&only=audio"] {
+            assert!(matches!(get(&format!("/a.flv?{query}")), Err(RouteError::BadRequest(_))), "{query}");
         }
     }
 

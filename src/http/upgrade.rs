@@ -1,12 +1,10 @@
 //! The handshake that turns a request into a WebSocket (RFC 6455, 4.2).
 
-use std::io::Cursor;
-
-use tiny_http::{HTTPVersion, Method, Request, Response};
+use tiny_http::{HTTPVersion, Method, Request};
 use tungstenite::handshake::derive_accept_key;
 
 use super::answer::SERVER;
-use super::front::{header_of, text, with_header};
+use super::front::{Answer, header_of, text, with_header};
 use super::head::{CONNECTION_UPGRADE, UPGRADE_HEADER};
 
 /// The only version there is.
@@ -87,7 +85,7 @@ fn is_key(key: &str) -> bool {
 }
 
 impl Refused {
-    pub(super) fn response(self) -> Response<Cursor<Vec<u8>>> {
+    pub(super) fn response(self) -> Answer {
         match self {
             Self::Request => text(400, "A WebSocket begins with a GET request of HTTP/1.1."),
             Self::Connection => {

@@ -5,18 +5,20 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiny_http::{HTTPVersion, Request};
+use tiny_http::{HTTPVersion, Request, Response};
 
-use super::answer::{NO_TRACK, NOT_LIVE, NOT_PLAYABLE};
-use super::front::{Context, connection_of, header_of, respond, text};
+use super::answer::{NO_KEYFRAME, NO_TRACK, NOT_LIVE, NOT_PLAYABLE};
+use super::front::{Answer, Context, connection_of, header_of, respond, text, with_header};
 use super::parked::ClientSocket;
 use super::upgrade;
 use crate::access::Attempt;
 use crate::delivery::{Answers, ViewerRequest};
+use crate::flv::variant::Variant;
 use crate::media::StreamName;
 use crate::stream::burst::Framing;
 use crate::stream::cursor::Start;
 use crate::stream::headers::{NotThere, Wanted};
+use crate::stream::live::LiveStream;
 use crate::stream::watching::Protocol;
 
 impl Context {
@@ -64,15 +66,31 @@ impl Context {
         }
     }
 
+    /// One picture. Who gets it is no viewer.
+    pub(super) fn still(&self, name: &StreamName, wanted: Wanted) -> Answer {
+        let picture = self.find(name, wanted).map(|(live, variant)| live.still(&variant));
+        let picture = match picture {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return text(404, NO_KEYFRAME),
+            Err(refusal) => return refusal,
+        };
+        let answer = with_header(Response::from_data(picture), "Content-Type", "video/x-flv");
+        with_header(answer, "Cache-Control", "no-store")
+    }
+
+    /// A stream that is live, and what of it is given out.
+    fn find(&self, name: &StreamName, wanted: Wanted) -> Result<(Arc<LiveStream>, Variant), Answer> {
+        let live = self.registry.joinable(name).ok_or_else(|| text(404, NOT_LIVE))?;
+        match live.variant(wanted) {
+            Ok(variant) => Ok((live, variant)),
+            Err(NotThere::Track) => Err(text(404, NO_TRACK)),
+            Err(NotThere::Form) => Err(text(406, NOT_PLAYABLE)),
+        }
+    }
+
     /// What GET would answer right now, without joining.
     pub(super) fn head(&self, request: Request, name: &StreamName, wanted: Wanted) {
-        let refusal = match self.registry.joinable(name).map(|live| live.variant(wanted)) {
-            None => Some(text(404, NOT_LIVE)),
-            Some(Err(NotThere::Track)) => Some(text(404, NO_TRACK)),
-            Some(Err(NotThere::Form)) => Some(text(406, NOT_PLAYABLE)),
-            Some(Ok(_)) => None,
-        };
-        if let Some(refusal) = refusal {
+        if let Err(refusal) = self.find(name, wanted) {
             return respond(request, refusal, self.cors);
         }
         let (client, framing) = self.take(request);

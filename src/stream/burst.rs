@@ -163,7 +163,6 @@ impl Burst {
     }
 
     /// File header and tags as they are.
-    #[cfg(test)]
     pub(crate) fn plain(&self, variant: &Variant) -> &[u8] {
         self.framed(variant, Framing::Plain).rest
     }

@@ -1,6 +1,7 @@
 //! A stream that is being published.
 
 mod status;
+mod still;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -6,6 +6,7 @@ mod join;
 mod life;
 mod resume;
 mod start;
+mod still;
 mod variants;
 mod vitals;
 mod window;

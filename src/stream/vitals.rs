@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::health::{Change, Health, HealthWarning};
+use super::history::History;
 use super::meter::{Frame, Meter};
 use super::timeline::Place;
 use crate::flv::tag::Tracks;
@@ -22,7 +23,15 @@ pub(super) struct Vitals {
 
 /// What a stream shows to those who ask, at most a second old. Who reads it later sees rates fall by themselves.
 #[derive(Debug, Default)]
-pub(super) struct Shown(Mutex<(Meter, Vec<HealthWarning>)>);
+pub(super) struct Shown(Mutex<Snapshot>);
+
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) meter: Meter,
+    /// What is wrong.
+    pub(super) health: Vec<HealthWarning>,
+    pub(super) history: History,
+}
 
 impl Vitals {
     /// Counts a packet of so many bytes.
@@ -70,6 +79,7 @@ impl Vitals {
             }
         }
         self.show(shown);
+        shown.lock().history.note(self.meter.totals().bytes, now);
     }
 
     /// The stream begins anew under the same name: its totals do, what is known of the publisher goes on.
@@ -80,14 +90,13 @@ impl Vitals {
 
     fn show(&self, shown: &Shown) {
         let mut shown = shown.lock();
-        shown.0.clone_from(&self.meter);
-        shown.1 = self.health.warnings();
+        shown.meter.clone_from(&self.meter);
+        shown.health = self.health.warnings();
     }
 }
 
 impl Shown {
-    /// What has been counted, and what is wrong.
-    pub(super) fn lock(&self) -> MutexGuard<'_, (Meter, Vec<HealthWarning>)> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Snapshot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

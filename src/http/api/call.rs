@@ -12,7 +12,8 @@ const READ_OR_END: &str = "GET, HEAD, DELETE, OPTIONS";
 pub(super) enum Call {
     Versions,
     Summaries,
-    Streams(Page),
+    /// Whether with the bitrates of the last minutes.
+    Streams(Page, bool),
     Stream(String),
     Clients(Page),
     Client(String),
@@ -60,7 +61,7 @@ impl Call {
         let call = match (list, id) {
             ("versions", None) => Self::Versions,
             ("summaries", None) => Self::Summaries,
-            ("streams", None) => Self::Streams(page()?),
+            ("streams", None) => Self::Streams(page()?, query.split('&').any(|pair| pair == "history=1")),
             ("clients", None) => Self::Clients(page()?),
             ("streams", Some(id)) => Self::Stream(id.into()),
             ("clients", Some(id)) if method == "DELETE" => Self::EndClient(id.into()),
@@ -138,8 +139,8 @@ mod tests {
         let all = Page { start: 0, count: MAX_COUNT };
         assert_eq!(get("/api/v1/versions"), Ok(Call::Versions));
         assert_eq!(get("/api/v1/summaries/?x=y"), Ok(Call::Summaries));
-        assert_eq!(get("/api/v1/streams"), Ok(Call::Streams(all)));
-        assert_eq!(get("/api/v1/streams/"), Ok(Call::Streams(all)));
+        assert_eq!(get("/api/v1/streams"), Ok(Call::Streams(all, false)));
+        assert_eq!(get("/api/v1/streams/?history=1"), Ok(Call::Streams(all, true)));
         assert_eq!(get("/api/v1/streams/s1"), Ok(Call::Stream("s1".into())));
         assert_eq!(get("/api/v1/clients"), Ok(Call::Clients(all)));
         assert_eq!(get("/api/v1/clients/p2"), Ok(Call::Client("p2".into())));

@@ -22,15 +22,15 @@ pub(super) fn versions() -> Value {
 }
 
 pub(super) fn summaries(
+    about: Value,
     streams: &[StreamStatus],
     publishers: &PublisherTotals,
     viewers: &ViewerTotals,
-    uptime: Duration,
 ) -> Value {
     json!({
         "ok": true,
         "now_ms": now_ms(),
-        "self": { "version": env!("CARGO_PKG_VERSION"), "uptime": seconds(uptime) },
+        "self": about,
         "streams": streams.len(),
         "publishers": { "now": streams.iter().filter(|s| s.publication.is_some()).count(), "total": publishers.publications },
         "viewers": {
@@ -46,7 +46,7 @@ pub(super) fn summaries(
 }
 
 /// `sending` is what its viewers are sent, in bits a second. Addresses are for operators.
-pub(super) fn stream(status: &StreamStatus, sending: u64, is_operator: bool) -> Value {
+pub(super) fn stream(status: &StreamStatus, sending: u64, is_operator: bool, history: bool) -> Value {
     let mut stream = json!({
         "id": stream_id(status),
         "live_ms": now_ms(),
@@ -83,6 +83,9 @@ pub(super) fn stream(status: &StreamStatus, sending: u64, is_operator: bool) -> 
         "skips": status.skips,
     });
     add_name(&mut stream, &status.name);
+    if history {
+        stream["history"] = status.bitrate_history.iter().map(|bitrate| bitrate / 1000).collect();
+    }
     if is_operator {
         stream["publisher"] = status.publisher.as_str().into();
         stream["ip"] = ip_of(&status.publisher).into();
@@ -194,7 +197,7 @@ fn ip_of(peer: &str) -> Option<String> {
     ip.ok().map(|ip| ip.to_canonical().to_string())
 }
 
-fn seconds(time: Duration) -> f64 {
+pub(super) fn seconds(time: Duration) -> f64 {
     rounded(time.as_secs_f64())
 }
 

@@ -4,6 +4,7 @@ use super::LiveStream;
 use crate::flv::tag::Tracks;
 use crate::media::{PacketKind, StreamName};
 use crate::stream::health::HealthWarning;
+use crate::stream::vitals::Snapshot;
 use crate::stream::watching::ViewerCounts;
 
 /// A live stream as it is now.
@@ -50,9 +51,11 @@ pub struct StreamStatus {
     pub video_frames: u64,
     /// Audio frames received, of all tracks.
     pub audio_frames: u64,
-    /// Bits of payload a second, over the last 10 s or since the start.
+    /// Bits of payload a second, over the last ten whole seconds or those since the start.
     pub bitrate: u64,
-    /// Video frames a second, over the same time; of several tracks, the first one's.
+    /// The same of each five seconds in the last five minutes, the oldest first, without those that are going on.
+    pub bitrate_history: Vec<u64>,
+    /// Video frames a second, over the same time as [`bitrate`](Self::bitrate); of several tracks, the first one's.
     pub frame_rate: f64,
     /// The time between the last two keyframes, once there have been two.
     pub keyframe_interval: Option<Duration>,
@@ -76,7 +79,7 @@ impl LiveStream {
         });
         let feeding = self.publisher.feeding(now);
         let shown = self.vitals.lock();
-        let (meter, health) = &*shown;
+        let Snapshot { meter, health, history } = &*shown;
         StreamStatus {
             id: self.id,
             name: self.name.clone(),
@@ -97,6 +100,7 @@ impl LiveStream {
             video_frames: meter.totals().video,
             audio_frames: meter.totals().audio,
             bitrate: meter.bitrate(now),
+            bitrate_history: history.bitrates(now),
             frame_rate: meter.frame_rate(now),
             keyframe_interval: meter.keyframe_interval(),
             longest_keyframe_interval: meter.longest_keyframe_interval(),
