@@ -14,6 +14,7 @@ pub(crate) mod cursor;
 pub(crate) mod event;
 pub(crate) mod headers;
 mod health;
+mod history;
 pub(crate) mod live;
 mod meter;
 pub(crate) mod publication;

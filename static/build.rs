@@ -5,8 +5,8 @@
 //! package.json and package-lock.json say, in `OUT_DIR`, never in the checkout. Where npm cannot, the
 //! build goes on with a warning, and the player page loads the same file from a public CDN instead.
 //!
-//! In a page, `{{NAME}}` stands for the hash of the asset NAME, so that browsers may keep an asset for
-//! ever (when it changes, so does its address), and `<!-- mpegts.js -->` for the script element.
+//! In a file, `{{NAME}}` stands for the hash of the asset NAME, so that browsers may keep an asset for
+//! ever (when it changes, so does its address), and in a page `<!-- mpegts.js -->` for the script element.
 //!
 //! What shrinks by it is compressed here, once, for the browsers that take gzip.
 //!
@@ -27,14 +27,54 @@ use flate2::write::GzEncoder;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Served as they are, under `/static/`.
-const FILES: [&str; 5] = ["icon.svg", "index.js", "player.css", "player.js", "site.css"];
+/// Served under `/static/`, with the placeholders filled in: each stands behind those that it names.
+const FILES: [&str; 16] = [
+    "icon.svg",
+    "site.css",
+    "player.css",
+    "console.css",
+    "keep.js",
+    "addresses.js",
+    "copy.js",
+    "curve.js",
+    "loaders.js",
+    "playback.js",
+    "controls.js",
+    "still.js",
+    "preview.js",
+    "card.js",
+    "console.js",
+    "player.js",
+];
 
-/// Served at a path of their own, with the placeholders filled in.
+/// Served at a path of their own, likewise.
 const PAGES: [(&str, &str); 2] = [("/", "index.html"), ("/resource/httpflv", "player.html")];
 
 /// Compressed copies that save less than a tenth are not kept.
 const WORTHWHILE: f64 = 0.9;
+
+/// What is mended in the AV1 of mpegts.js 1.8.2. Each text is there once.
+const MENDED: [(&str, &str); 6] = [
+    // It reads order hints that keyframes do not have (AV1 5.9.2), and takes the render size for the length of one (5.9.6),
+    // and fails by chance of the bits.
+    ("(_||255!==g)&&u&&r.enable_order_hint)", "(!_||255!==g)&&u&&r.enable_order_hint)"),
+    (
+        "var l=e.readBits(16)+1,u=e.readBits(16)+1;d=e.readBits(l)+1,_=e.readBits(u)+1",
+        "d=e.readBits(16)+1,_=e.readBits(16)+1",
+    ),
+    // It announces the track anew at each keyframe, at which browsers drop the frames that are still in front of it.
+    (
+        "if(u){var c=this._videoMetadata,h=b.parseOBUs(",
+        "if(u&&this._announced!==this._videoMetadata.extra){var c=this._videoMetadata,h=b.parseOBUs(",
+    ),
+    (
+        "this._onTrackMetadata(\"video\",c)}if(d=i,_.push({unitType:0",
+        "this._onTrackMetadata(\"video\",c),this._announced=c.extra}if(d=i,_.push({unitType:0",
+    ),
+    // It logs each unit and each keyframe.
+    ("console.log(r),1===r?", "1===r?"),
+    ("console.log(h),c.codecWidth=", "c.codecWidth="),
+];
 
 /// How long npm may take before the build goes on without it.
 const NPM_TIMEOUT: Duration = Duration::from_secs(120);
@@ -57,17 +97,16 @@ fn main() -> Result<()> {
     announce_inputs(&source);
 
     let mut assets = Vec::new();
-    for name in FILES {
-        assets.push(Asset::new(format!("/static/{name}"), source.join(name))?);
-    }
     let script = add_mpegts(&mut assets, &source, &out)?;
-    for (path, name) in PAGES {
-        let page = fill(&fs::read_to_string(source.join(name))?, &script, &assets);
-        if page.contains("{{") {
-            return Err(format!("static/{name}: a placeholder names no asset").into());
+    let files = FILES.map(|name| (format!("/static/{name}"), name));
+    for (path, name) in files.into_iter().chain(PAGES.map(|(path, name)| (path.to_owned(), name))) {
+        let filled = fill(&fs::read_to_string(source.join(name))?, &path, &script, &assets);
+        if filled.contains("{{") {
+            return Err(format!("static/{name}: a placeholder names no asset in front of it").into());
         }
-        fs::write(out.join(name), page)?;
-        assets.push(Asset::new(path.to_owned(), out.join(name))?);
+        let file = out.join(name);
+        fs::write(&file, filled)?;
+        assets.push(Asset::new(path, file)?);
     }
     fs::write(out.join("assets.rs"), table(&assets, &out)?)?;
     Ok(())
@@ -84,7 +123,7 @@ fn announce_inputs(source: &Path) {
 }
 
 /// Adds mpegts.js and its licence to the assets where npm can install it. Returns the script element
-/// for the player page, which names the embedded file or else the CDN's.
+/// for the pages, which names the embedded file or else the CDN's; `{root}` in it is the way to the server's root.
 fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<String> {
     let manifest = fs::read_to_string(source.join("package.json"))?;
     let version = json_string(&manifest, "mpegts.js").ok_or("package.json: no mpegts.js")?;
@@ -94,9 +133,11 @@ fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<Stri
         Ok(package) => {
             let licence = out.join("mpegts.js.LICENSE.txt");
             fs::write(&licence, licences(&package)?)?;
-            assets.push(Asset::new("/static/mpegts.js".into(), package.join("dist/mpegts.js"))?);
+            let engine = out.join("mpegts.js");
+            fs::write(&engine, mend(&fs::read_to_string(package.join("dist/mpegts.js"))?)?)?;
+            assets.push(Asset::new("/static/mpegts.js".into(), engine)?);
             assets.push(Asset::new("/static/mpegts.js.LICENSE.txt".into(), licence)?);
-            Ok(r#"<script src="../static/mpegts.js?v={{mpegts.js}}" defer></script>"#.into())
+            Ok(r#"<script src="{root}static/mpegts.js?v={{mpegts.js}}" defer></script>"#.into())
         }
         Err(reason) => {
             println!(
@@ -108,6 +149,21 @@ fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<Stri
             ))
         }
     }
+}
+
+/// The player's engine with its faults mended, and a note that says so.
+fn mend(engine: &str) -> Result<String> {
+    let mut mended = engine.to_owned();
+    for (fault, cure) in MENDED {
+        if engine.matches(fault).count() != 1 {
+            return Err(format!("mpegts.js: `{fault}` is not there once; is it mended in this version?").into());
+        }
+        mended = mended.replace(fault, cure);
+    }
+    Ok(format!(
+        "/* mpegts.js, with {} changes by rtmpd: see MENDED in its static/build.rs. */\n{mended}",
+        MENDED.len()
+    ))
 }
 
 /// Returns the directory of the installed package; an error says why there is none.
@@ -185,10 +241,11 @@ fn json_string<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     rest.trim_start().strip_prefix('"')?.split('"').next()
 }
 
-/// Replaces the placeholders of a page.
-fn fill(page: &str, script: &str, assets: &[Asset]) -> String {
-    let page = page.replace("<!-- mpegts.js -->", script);
-    assets.iter().fold(page, |page, asset| page.replace(&format!("{{{{{}}}}}", asset.name()), &asset.hash))
+/// Replaces the placeholders of a file that is served at `path`.
+fn fill(text: &str, path: &str, script: &str, assets: &[Asset]) -> String {
+    let root = "../".repeat(path.matches('/').count() - 1);
+    let text = text.replace("<!-- mpegts.js -->", &script.replace("{root}", &root));
+    assets.iter().fold(text, |page, asset| page.replace(&format!("{{{{{}}}}}", asset.name()), &asset.hash))
 }
 
 /// The table as Rust source; the HTTP side defines `Asset` and includes it. Compressed copies go to `out`.

@@ -113,8 +113,8 @@ fn the_page_plays_the_demo_at_once_and_the_entry_page_leads_there() {
     browser.screenshot(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo.png"));
 
     browser.open(&rtmpd.play_url("/"));
-    browser.wait_for("the link to the demo", seconds(20), LINK_IS_SHOWN, |shown| shown == true);
-    browser.click("[data-demo] a");
+    browser.wait_for("the demo's card", seconds(20), CARD_IS_SHOWN, |name| name == "live/demo");
+    browser.click("[data-name]");
     browser.wait_for("the player", seconds(20), STATE, |state| state == "idle");
     assert_eq!(browser.run("return location.pathname + location.search;"), PAGE);
     assert_no_complaints(&browser);
@@ -171,4 +171,4 @@ fn assert_even(tags: &[&Tag], distance: f64, tolerance: f64) {
 
 /// When it is seen to play, in ms since it was asked for.
 const PLAYING_AFTER: &str = "return window.rtmpdPlayer?.state === 'playing' ? performance.now() : null;";
-const LINK_IS_SHOWN: &str = "return !document.querySelector('[data-demo]').hidden;";
+const CARD_IS_SHOWN: &str = "return document.querySelector('[data-name]')?.textContent;";

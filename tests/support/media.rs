@@ -173,9 +173,7 @@ const HEVC: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params
     log-level=error:info=0:keyint=25:min-keyint=25:scenecut=0:bframes=2:b-adapt=0";
 const HDR: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 \
     -colorspace bt2020nc -x265-params log-level=error:info=0:keyint=25:min-keyint=25:scenecut=0:hdr10=1:max-cll=1000,400";
-// Without order hints: mpegts.js 1.8 skips over ones that keyframes do not have, and fails at what it then takes for a size.
-const AV1: &str = "-c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p -g 25 -b:v 300k \
-    -aom-params enable-order-hint=0";
+const AV1: &str = "-c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p -g 25 -b:v 300k";
 const OPUS: &str = "-c:a libopus -ac 2 -b:a 64k";
 const OTHER_SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(800+40*t)*t):s=44100:d=6";
 const ALL_FOUR: &str = "-map 0 -map 1 -map 2 -map 3";
