@@ -92,7 +92,7 @@ function format({ video, audio, frame_rate: rate }) {
     audio.sample_rate && `${audio.sample_rate / 1000} kHz`,
     audio.channel && (CHANNELS[audio.channel] ?? `${audio.channel} channels`),
   ].filter(Boolean).join(' ');
-  const picture = video && [video.codec, size, rate && `${Math.round(rate * 10) / 10} fps`].filter(Boolean).join(' ');
+  const picture = video && [video.codec, size, rate && `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} fps`].filter(Boolean).join(' ');
   return [picture, sound].filter(Boolean).join(' · ');
 }
 

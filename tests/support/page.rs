@@ -50,6 +50,8 @@ pub fn number(object: &Value, key: &str) -> f64 {
     object[key].as_f64().unwrap_or_else(|| panic!("no number {key} in {object}"))
 }
 
+pub const PAGE_IS_TOO_WIDE: &str =
+    "return document.documentElement.scrollWidth > document.documentElement.clientWidth;";
 pub const STATE: &str = "return window.rtmpdPlayer?.state;";
 pub const PROGRESS: &str = "
     const video = document.querySelector('video');

@@ -57,10 +57,51 @@ impl Browser {
     /// Clicks what a person would see at the CSS selector.
     #[track_caller]
     pub fn click(&self, selector: &str) {
+        self.post(&format!("{}/click", self.element(selector)), json!({}));
+    }
+
+    /// Types into what is at the CSS selector. Keys without a sign are in Unicode's private use area.
+    #[track_caller]
+    pub fn type_into(&self, selector: &str, keys: &str) {
+        self.post(&format!("{}/value", self.element(selector)), json!({ "text": keys }));
+    }
+
+    /// A window of this size, of somebody who likes it dark or not.
+    #[track_caller]
+    pub fn emulate(&self, [width, height]: [u32; 2], is_dark: bool) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics);
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", features);
+    }
+
+    /// Lets pages read the clipboard.
+    #[track_caller]
+    pub fn allow_clipboard(&self) {
+        let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.devtools("Browser.grantPermissions", permissions);
+    }
+
+    /// Runs a script in a frame of the page, counted from 0, of whatever site it is.
+    #[track_caller]
+    pub fn run_in_frame(&self, frame: usize, script: &str) -> Value {
+        self.post("frame", json!({ "id": frame }));
+        let result = self.run(script);
+        self.post("frame", json!({ "id": null }));
+        result
+    }
+
+    #[track_caller]
+    fn devtools(&self, command: &str, parameters: Value) {
+        self.post("goog/cdp/execute", json!({ "cmd": command, "params": parameters }));
+    }
+
+    #[track_caller]
+    fn element(&self, selector: &str) -> String {
         let element = self.post("element", json!({ "using": "css selector", "value": selector }));
-        let id =
-            element.as_object().and_then(|e| e.values().next()).and_then(Value::as_str).expect("an element id");
-        self.post(&format!("element/{id}/click"), json!({}));
+        let id = element.as_object().and_then(|e| e.values().next()).and_then(Value::as_str);
+        format!("element/{}", id.expect("an element id"))
     }
 
     /// Runs the body of a function in the page and gives back what it returns.
