@@ -32,6 +32,7 @@ const visibility = new IntersectionObserver((entries) => {
 }, { rootMargin: '100px' });
 
 let server = {};
+let asked = 0; // when the server was asked about itself
 let looks = 0;
 let isFirst = true;
 let timer;
@@ -81,6 +82,7 @@ async function ask(what) {
 function showServer(data) {
   const port = server.rtmp_port;
   server = data.self;
+  asked = performance.now();
   document.title = `rtmpd – ${location.host}`;
   keyNeeded.hidden = !server.publish_needs_key;
   if (server.rtmp_port !== port) {
@@ -133,7 +135,7 @@ function showTotals(streams) {
     `in ${bitrate(sum((stream) => stream.kbps.recv_10s))}`,
     `out ${bitrate(sum((stream) => stream.kbps.send_10s))}`,
     `version ${server.version}`,
-    `up ${duration(server.uptime)}`,
+    `up ${duration(server.uptime + (performance.now() - asked) / 1000)}`,
   ].join(' · ');
 }
 

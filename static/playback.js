@@ -44,7 +44,7 @@ const LONG_PAUSE = 60000; // paused for so long: let go of the stream, which wou
 
 /** The delay to live in seconds, and how far it may drift before the picture is sped up, or jumps. */
 export const DELAY = 0.5;
-const DRIFT = 0.3;
+const DRIFT = 0.2;
 const JUMP = 2;
 
 /** So many halts for want of data within so many ms double the delay, up to so many seconds. */
@@ -104,7 +104,7 @@ export class Playback extends EventTarget {
     this.attempts = 0;
     this.#setState('connecting');
     this.#observer = setInterval(() => this.#observe(), 500);
-    this.#connect();
+    this.#nextAttempt = setTimeout(() => this.#connect()); // behind the end of the last one
   }
 
   /** Lets go of the stream. */
