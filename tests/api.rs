@@ -20,6 +20,7 @@ use support::process::Process;
 use support::proxy::v1;
 use support::rtmp::RtmpClient;
 use support::rtmpd::Rtmpd;
+use support::tls::Pair;
 
 const TOKEN: &str = "a-token-of-more-than-16-bytes";
 /// What HTML, JSON and Prometheus would all take for something else.
@@ -146,6 +147,9 @@ fn streams_and_clients_are_listed_and_found_by_their_numbers() {
     assert!(stream["keyframe_interval"].as_f64().unwrap() > 0.3 && stream["uptime"].as_f64().unwrap() > 0.0);
     let one = ask(server, &format!("GET /api/v1/streams/{}", id(&stream))).json;
     assert_eq!(one["stream"]["name"], ODD);
+    assert!(one["stream"]["history"].is_array() && stream["history"].is_null());
+    let with_history = ask(server, "GET /api/v1/streams?history=1").json;
+    assert!(with_history["streams"][0]["history"].is_array());
 
     let all = clients(server);
     assert_eq!(all.iter().map(|client| &client["publish"]).collect::<Vec<_>>(), [&json!(true), &json!(false)]);
@@ -172,6 +176,27 @@ fn streams_and_clients_are_listed_and_found_by_their_numbers() {
     end(server, &waits);
     assert_eq!(Reply::read(waiting, false).status, 404);
     rtmpd.assert_sound();
+}
+
+#[test]
+fn summaries_say_where_to_publish_and_what_that_needs() {
+    let about = |rtmpd: &Rtmpd| {
+        let about = ask(rtmpd.http(), "GET /api/v1/summaries").json["data"]["self"].take();
+        assert_eq!(
+            (&about["version"], &about["rtmp_port"]),
+            (&json!(env!("CARGO_PKG_VERSION")), &json!(rtmpd.rtmp().port()))
+        );
+        ["rtmps_port", "publish_needs_key", "play_needs_link"].map(|key| about[key].clone())
+    };
+    let mut open = Rtmpd::start();
+    assert_eq!(about(&open), [Value::Null, json!(false), json!(false)]);
+    let (pair, secret) = (Pair::make("summaries"), TokenFile::new("secret", TOKEN));
+    let mut flags = pair.flags();
+    flags.extend(["--publish-key", "live=key", "--play-secret-file", secret.path()].map(String::from));
+    let mut closed = Rtmpd::start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(about(&closed), [json!(closed.rtmps().port()), json!(true), json!(true)]);
+    open.assert_sound();
+    closed.assert_sound();
 }
 
 #[test]
