@@ -62,6 +62,10 @@ export class HttpLoader extends Loader {
     const response = await fetch(source, { cache: 'no-store', signal: this.#controller.signal });
     if (!response.ok) return refusal(response);
     this.answered();
+    return this.giveOut(response);
+  }
+
+  async giveOut(response) {
     const reader = response.body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
@@ -103,17 +107,10 @@ export class SocketLoader extends Loader {
 /**
  * Fetches one picture (`?still=1`), and gives it out as two frames: mpegts.js waits for the next frame before it shows one.
  */
-export class StillLoader extends Loader {
+export class StillLoader extends HttpLoader {
   type = 'rtmpd-still';
-  #controller = new AbortController();
 
-  hangUp() {
-    this.#controller.abort();
-  }
-
-  async receive(source) {
-    const response = await fetch(source, { cache: 'no-store', signal: this.#controller.signal });
-    if (!response.ok) return refusal(response);
+  async giveOut(response) {
     const file = await response.arrayBuffer();
     // FLV: behind each tag stands its length, and its time begins at its fifth byte, with the highest byte last.
     const last = file.byteLength - 4 - new DataView(file).getUint32(file.byteLength - 4);
