@@ -133,8 +133,8 @@ pub fn fuzz_request(received: &[u8]) {
     assert!(vetted.rewritten.bytes().all(harmless), "{:?}", vetted.rewritten);
     let again = head::vet(format!("{}\r\n", vetted.rewritten).as_bytes());
     // But for what the gate says itself.
-    let ours = format!("{}: {}\r\n", head::UPGRADE_HEADER, head::CONNECTION_UPGRADE);
-    let expected = vetted.rewritten.replace(&ours, "");
+    let ours = format!("\r\n{}: {}\r\n", head::UPGRADE_HEADER, head::CONNECTION_UPGRADE);
+    let expected = vetted.rewritten.replace(&ours, "\r\n");
     assert!(matches!(&again, Ok(Some(again)) if again.rewritten == expected), "{again:?}");
     let mut words = vetted.rewritten.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

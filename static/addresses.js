@@ -26,7 +26,8 @@ export function playerUrl(parts, parameters = []) {
   return withParameters(new URL('resource/httpflv', root), [...name.filter(([, value]) => value), ...parameters]);
 }
 
-/** What a page of another site needs to show the player and nothing else. */
+/** What a page of another site needs to show the player and nothing else. Over WebSocket, as the player does: browsers open no more
+ *  than six connections of HTTP/1.1. */
 export function embedCode(parts, parameters = []) {
   const url = playerUrl(parts, [...parameters, ['embed', '1']]).replaceAll('&', '&amp;');
   return `<iframe src="${url}" width="640" height="360" style="border:0" allow="autoplay; fullscreen; picture-in-picture" allowfullscreen></iframe>`;

@@ -54,26 +54,28 @@ const PAGES: [(&str, &str); 2] = [("/", "index.html"), ("/resource/httpflv", "pl
 const WORTHWHILE: f64 = 0.9;
 
 /// What is mended in the AV1 of mpegts.js 1.8.2. Each text is there once.
-const MENDED: [(&str, &str); 6] = [
-    // It reads order hints that keyframes do not have (AV1 5.9.2), and takes the render size for the length of one (5.9.6),
-    // and fails by chance of the bits.
-    ("(_||255!==g)&&u&&r.enable_order_hint)", "(!_||255!==g)&&u&&r.enable_order_hint)"),
+const MENDED: [(&str, &str); 4] = [
+    // It looks for the size in keyframes' headers, and misreads them (AV1 5.9.2: showable_frame, ref_order_hint; 5.9.6), so
+    // that it fails by chance of the bits, or finds another size. The sequence header has it, and is enough. And it announces
+    // the track anew at each keyframe, at which browsers drop the frames that are still in front of it.
     (
-        "var l=e.readBits(16)+1,u=e.readBits(16)+1;d=e.readBits(l)+1,_=e.readBits(u)+1",
-        "d=e.readBits(16)+1,_=e.readBits(16)+1",
+        "if(u){var c=this._videoMetadata,h=b.parseOBUs(new Uint8Array(e,t,i),c.extra);if(null==h)return void \
+         this._onError(m.default.FORMAT_ERROR,\"Flv: Invalid AV1 VideoData\");console.log(h),\
+         c.codecWidth=h.codec_size.width,c.codecHeight=h.codec_size.height,c.presentWidth=h.present_size.width,\
+         c.presentHeight=h.present_size.height,c.sarRatio=h.sar_ratio;",
+        "if(u&&this._announced!==this._videoMetadata.extra){var c=this._videoMetadata,h=c.extra.sequence_header;\
+         this._announced=c.extra,c.codecWidth=c.presentWidth=h.max_frame_width,\
+         c.codecHeight=c.presentHeight=h.max_frame_height,c.sarRatio={width:1,height:1};",
     ),
-    // It announces the track anew at each keyframe, at which browsers drop the frames that are still in front of it.
+    // It never says which codecs there are, because it asks whether all is known before the size is.
     (
-        "if(u){var c=this._videoMetadata,h=b.parseOBUs(",
-        "if(u&&this._announced!==this._videoMetadata.extra){var c=this._videoMetadata,h=b.parseOBUs(",
+        "f.sarDen=c.sarRatio.height,r.default.v(this.TAG,\"Parsed AV1DecoderConfigurationRecord\"),",
+        "f.sarDen=c.sarRatio.height,f.isComplete()&&this._onMediaInfo(f),",
     ),
-    (
-        "this._onTrackMetadata(\"video\",c)}if(d=i,_.push({unitType:0",
-        "this._onTrackMetadata(\"video\",c),this._announced=c.extra}if(d=i,_.push({unitType:0",
-    ),
-    // It logs each unit and each keyframe.
+    // Of the lengths of frame ids, the second has three bits (5.5.1).
+    ("D&&(i.readBits(4),i.readBits(4))", "D&&(i.readBits(4),i.readBits(3))"),
+    // It logs each unit.
     ("console.log(r),1===r?", "1===r?"),
-    ("console.log(h),c.codecWidth=", "c.codecWidth="),
 ];
 
 /// How long npm may take before the build goes on without it.
@@ -97,10 +99,10 @@ fn main() -> Result<()> {
     announce_inputs(&source);
 
     let mut assets = Vec::new();
-    let script = add_mpegts(&mut assets, &source, &out)?;
+    let engine = add_mpegts(&mut assets, &source, &out)?;
     let files = FILES.map(|name| (format!("/static/{name}"), name));
     for (path, name) in files.into_iter().chain(PAGES.map(|(path, name)| (path.to_owned(), name))) {
-        let filled = fill(&fs::read_to_string(source.join(name))?, &path, &script, &assets);
+        let filled = fill(&fs::read_to_string(source.join(name))?, &path, &engine.script, &assets);
         if filled.contains("{{") {
             return Err(format!("static/{name}: a placeholder names no asset in front of it").into());
         }
@@ -108,7 +110,7 @@ fn main() -> Result<()> {
         fs::write(&file, filled)?;
         assets.push(Asset::new(path, file)?);
     }
-    fs::write(out.join("assets.rs"), table(&assets, &out)?)?;
+    fs::write(out.join("assets.rs"), table(&assets, &engine.source, &out)?)?;
     Ok(())
 }
 
@@ -122,9 +124,16 @@ fn announce_inputs(source: &Path) {
     println!("cargo::rerun-if-env-changed=RTMPD_NO_NPM");
 }
 
-/// Adds mpegts.js and its licence to the assets where npm can install it. Returns the script element
-/// for the pages, which names the embedded file or else the CDN's; `{root}` in it is the way to the server's root.
-fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<String> {
+/// Where the pages have the player's engine from.
+struct Engine {
+    /// The script element; `{root}` in it is the way to the server's root.
+    script: String,
+    /// Its address, if it is not embedded.
+    source: String,
+}
+
+/// Adds mpegts.js and its licence to the assets where npm can install it; else it is the CDN's.
+fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<Engine> {
     let manifest = fs::read_to_string(source.join("package.json"))?;
     let version = json_string(&manifest, "mpegts.js").ok_or("package.json: no mpegts.js")?;
     let integrity = json_string(&manifest, "integrity").ok_or("package.json: no integrity")?;
@@ -137,16 +146,19 @@ fn add_mpegts(assets: &mut Vec<Asset>, source: &Path, out: &Path) -> Result<Stri
             fs::write(&engine, mend(&fs::read_to_string(package.join("dist/mpegts.js"))?)?)?;
             assets.push(Asset::new("/static/mpegts.js".into(), engine)?);
             assets.push(Asset::new("/static/mpegts.js.LICENSE.txt".into(), licence)?);
-            Ok(r#"<script src="{root}static/mpegts.js?v={{mpegts.js}}" defer></script>"#.into())
+            let script = r#"<script src="{root}static/mpegts.js?v={{mpegts.js}}" defer></script>"#;
+            Ok(Engine { script: script.into(), source: String::new() })
         }
         Err(reason) => {
             println!(
                 "cargo::warning=mpegts.js is not embedded ({reason}): the player page will load it from \
                  cdn.jsdelivr.net, so viewers need the internet. To try again: touch static/package.json"
             );
-            Ok(format!(
-                r#"<script src="https://cdn.jsdelivr.net/npm/mpegts.js@{version}/dist/mpegts.js" integrity="{integrity}" crossorigin="anonymous" defer></script>"#
-            ))
+            let source = format!("https://cdn.jsdelivr.net/npm/mpegts.js@{version}/dist/mpegts.js");
+            let script = format!(
+                r#"<script src="{source}" integrity="{integrity}" crossorigin="anonymous" defer></script>"#
+            );
+            Ok(Engine { script, source })
         }
     }
 }
@@ -249,9 +261,11 @@ fn fill(text: &str, path: &str, script: &str, assets: &[Asset]) -> String {
 }
 
 /// The table as Rust source; the HTTP side defines `Asset` and includes it. Compressed copies go to `out`.
-fn table(assets: &[Asset], out: &Path) -> Result<String> {
-    let mut source = String::from(
-        "/// The web pages and what they need, each with the path that it is served at.\n\
+fn table(assets: &[Asset], engine: &str, out: &Path) -> Result<String> {
+    let mut source = format!(
+        "/// Where the pages have their engine from, if not from here.\n\
+         const ENGINE: &str = {engine:?};\n\n\
+         /// The web pages and what they need, each with the path that it is served at.\n\
          pub(crate) static ASSETS: &[Asset] = &[\n",
     );
     for asset in assets {

@@ -35,7 +35,12 @@ export class Card {
     this.#preview.all = is;
   }
 
-  show(stream) {
+  close() {
+    this.#preview.close();
+  }
+
+  /** Shows what the API says of the stream, and whether pictures of it are to be had without a signed link. */
+  show(stream, needsLink) {
     const { lost_ms: lost, viewers, health } = stream;
     const isLost = lost !== null;
     this.element.classList.toggle('lost', isLost);
@@ -46,13 +51,13 @@ export class Card {
     this.#write('times', times(stream));
     drawCurve(this.#at('curve'), [...stream.history, stream.kbps.recv_10s]);
     this.#showHealth(health);
-    this.#preview.refresh(stream.video !== null);
+    this.#preview.update(stream.video === null ? 'Sound only' : needsLink ? 'Plays with a signed link alone' : '');
   }
 
   showAddresses(rtmpPort) {
     const { server, key, url } = publishTo(this.#parts, rtmpPort);
     const media = mediaUrl(this.#parts);
-    showAddresses(this.#at('addresses'), this.#addressRow, [
+    showAddresses(this.#at('addresses'), this.#addressRow, this.name, [
       ['Player', playerUrl(this.#parts)],
       ['HTTP-FLV', media],
       ['WebSocket-FLV', socketUrl(media)],

@@ -99,7 +99,7 @@ function show(streams) {
   streams.forEach((stream, index) => {
     const card = cards.get(stream.url) ?? open(stream);
     if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index] ?? null);
-    card.show(stream);
+    card.show(stream, server.play_needs_link);
   });
   applyFilter();
   filter.parentElement.hidden = streams.length < MANY && !filter.value;
@@ -121,7 +121,7 @@ function open(stream) {
 
 function close(name, card) {
   visibility.unobserve(card.element);
-  card.visible = false;
+  card.close();
   card.element.remove();
   cards.delete(name);
 }
@@ -157,7 +157,7 @@ function say(text) {
 function showPublish() {
   const parts = partsOf(nameForm.elements.app.value, nameForm.elements.stream.value);
   const { server: at, key, url } = publishTo(parts, server.rtmp_port);
-  showAddresses(publishAddresses, addressRow, [
+  showAddresses(publishAddresses, addressRow, parts.join('/'), [
     ['OBS server', at],
     ['OBS stream key', key],
     ['ffmpeg', `ffmpeg -re -i video.mp4 -c:v libx264 -preset veryfast -tune zerolatency -g 50 -c:a aac -f flv ${url}`],
@@ -177,6 +177,7 @@ previews.addEventListener('change', () => {
   cards.forEach((card) => card.all = previews.checked);
 });
 document.addEventListener('visibilitychange', () => {
+  cards.forEach((card) => card.all = previews.checked); // what nobody sees need not move
   if (!document.hidden) look();
 });
 showPublish();

@@ -12,19 +12,22 @@ const NOTICEABLE = 3;
 const VOLUME_STEP = 0.1;
 const VOLUME = 'volume';
 
+/** The last volume at which something was heard. */
+let audible = 1;
+
 /** Connects them with a playback. */
 export function prepareControls(playback) {
   const keys = {
-    k: () => togglePause(),
-    ' ': () => togglePause(),
-    m: () => video.muted = !video.muted,
+    k: () => playback.togglePause(),
+    ' ': () => playback.togglePause(),
+    m: toggleMute,
     l: () => playback.goLive(),
     f: () => toggleFullScreen(),
     p: () => togglePictureInPicture(),
     ArrowUp: () => setVolume(video.volume + VOLUME_STEP),
     ArrowDown: () => setVolume(video.volume - VOLUME_STEP),
   };
-  pause.addEventListener('click', togglePause);
+  pause.addEventListener('click', keys.k);
   mute.addEventListener('click', keys.m);
   volume.addEventListener('input', () => setVolume(volume.valueAsNumber));
   live.addEventListener('click', keys.l);
@@ -33,15 +36,17 @@ export function prepareControls(playback) {
   pip.hidden = !document.pictureInPictureEnabled;
   full.hidden = !document.fullscreenEnabled && !video.webkitEnterFullscreen;
   stage.addEventListener('dblclick', (event) => event.target === video && toggleFullScreen());
-  video.addEventListener('click', () => !bar.hidden && togglePause());
+  video.addEventListener('click', () => !bar.hidden && keys.k());
   for (const event of ['play', 'pause']) video.addEventListener(event, showPause);
   video.addEventListener('volumechange', showVolume);
   document.addEventListener('keydown', (event) => {
-    const isTaken = event.ctrlKey || event.altKey || event.metaKey || event.target.closest('input, select, textarea')
-      || (event.key === ' ' && event.target.closest('button, a'));
-    if (bar.hidden || isTaken || !(event.key in keys)) return;
+    const { key, target } = event;
+    const isTaken = event.ctrlKey || event.altKey || event.metaKey || target.closest('input, select, textarea')
+      || (key === ' ' && target.closest('button, a, summary'))
+      || (key.startsWith('Arrow') && !isAtStage(target)); // elsewhere they scroll
+    if (bar.hidden || isTaken || !(key in keys)) return;
     event.preventDefault();
-    keys[event.key]();
+    keys[key]();
   });
   restoreVolume();
   showVolume();
@@ -55,9 +60,14 @@ export function showControls(playback) {
   liveText.textContent = playback.state === 'playing' ? `Live −${playback.delay.toFixed(1)} s` : 'Live';
 }
 
-function togglePause() {
-  if (video.paused) video.play().catch(() => {});
-  else video.pause();
+/** Whether a key is meant for the player. */
+function isAtStage(target) {
+  return stage.contains(target) || document.fullscreenElement === stage || document.body.classList.contains('embed');
+}
+
+function toggleMute() {
+  if (video.muted || video.volume === 0) setVolume(audible);
+  else video.muted = true;
 }
 
 function showPause() {
@@ -68,18 +78,21 @@ function showPause() {
 function setVolume(to) {
   video.volume = Math.min(Math.max(to, 0), 1);
   video.muted = video.volume === 0;
-  keep(VOLUME, video.volume);
+  if (video.muted) return;
+  audible = video.volume;
+  keep(VOLUME, audible);
 }
 
 function showVolume() {
-  mute.dataset.on = !video.muted;
-  mute.setAttribute('aria-pressed', video.muted);
-  volume.value = video.muted ? 0 : video.volume;
+  const isHeard = !video.muted && video.volume > 0;
+  mute.dataset.on = isHeard;
+  mute.setAttribute('aria-pressed', !isHeard);
+  volume.value = isHeard ? video.volume : 0;
 }
 
 function restoreVolume() {
   const level = Number(kept(VOLUME) ?? 1);
-  if (level >= 0 && level <= 1) video.volume = level;
+  if (level > 0 && level <= 1) video.volume = audible = level;
 }
 
 function toggleFullScreen() {

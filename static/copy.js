@@ -1,13 +1,14 @@
 // Buttons that copy a text.
 
-/** Has the button copy what `text` returns, and say so. */
-export function copies(button, text) {
-  const label = button.textContent;
+/** Has the button copy a text, and say so. */
+function copies(button, text) {
+  const say = button.querySelector('[data-say]');
+  const usual = say.textContent;
   let restore;
   button.addEventListener('click', async () => {
     clearTimeout(restore);
-    button.textContent = await copy(text()) ? 'Copied' : 'Not copied';
-    restore = setTimeout(() => button.textContent = label, 2000);
+    say.textContent = await copy(text) ? 'Copied' : 'Not copied';
+    restore = setTimeout(() => say.textContent = usual, 2000);
   });
 }
 
@@ -33,15 +34,14 @@ function copyTheOldWay(text) {
   return copied;
 }
 
-/** Fills a list with rows of a label, a text and a button that copies it. `template` is such a row. */
-export function showAddresses(list, template, rows) {
+/** Fills a list with rows of a label, a text and a button that copies it. `template` is such a row, `of` whose they are. */
+export function showAddresses(list, template, of, rows) {
   list.replaceChildren(...rows.map(([label, text]) => {
     const row = template.content.cloneNode(true);
     row.querySelector('[data-label]').textContent = label;
     row.querySelector('[data-text]').textContent = text;
-    const button = row.querySelector('button');
-    button.setAttribute('aria-label', `Copy: ${label}`);
-    copies(button, () => text);
+    row.querySelector('[data-what]').textContent = `${label} of ${of}`;
+    copies(row.querySelector('button'), text);
     return row;
   }));
 }

@@ -9,6 +9,7 @@ class Loader {
   #working = false;
   #progress;
   #position = 0;
+  #fault;
 
   constructor(seekHandler, config) {
     this.#progress = config.progress;
@@ -29,9 +30,10 @@ class Loader {
 
   async open(source) {
     this.#working = true;
-    const failed = await this.receive(source.url)
+    let failed = await this.receive(source.url)
       .catch((error) => ['Exception', { code: -1, msg: error.message }]);
     if (!this.#working) return; // aborted: nobody listens any more
+    if (this.#fault) failed = ['Exception', { code: -1, msg: this.#fault.message, isOfMedia: true }];
     this.#working = false;
     if (failed) this.onError(...failed);
     else this.onComplete();
@@ -41,11 +43,16 @@ class Loader {
     this.#progress.answered = performance.now();
   }
 
-  /** Gives data on, unless nobody wants it any more. */
+  /** Gives data on, unless nobody wants it any more. What is thrown at it is the data's fault, not the line's. */
   take(buffer) {
-    if (!this.#working) return;
+    if (!this.#working || this.#fault) return;
     this.#progress.arrived = performance.now();
-    this.onDataArrival(buffer, this.#position);
+    try {
+      this.onDataArrival(buffer, this.#position);
+    } catch (error) {
+      this.#fault = error;
+      this.hangUp();
+    }
     this.#position += buffer.byteLength;
   }
 }
@@ -98,9 +105,13 @@ export class SocketLoader extends Loader {
     if (opened) return wasClean && code < 1002 ? null : ['Exception', { code: -1, msg: `closed with code ${code}` }];
     if (!this.isWorking()) return null;
     // A WebSocket that is refused does not say why. HTTP does.
-    const response = await fetch(source, { method: 'HEAD', cache: 'no-store' });
+    const question = new URL(source);
+    question.searchParams.set('wait', '0');
+    const controller = new AbortController();
+    const response = await fetch(question, { cache: 'no-store', signal: controller.signal });
     if (!response.ok) return refusal(response);
-    return ['Exception', { code: -1, msg: 'WebSockets do not come through to the server' }];
+    controller.abort();
+    return ['Exception', { code: -1, msg: 'WebSockets do not come through', isOfSockets: true }];
   }
 }
 

@@ -31,7 +31,7 @@ const PAUSES = {
   reconnecting: [500, 8000],
   full: [3000, 30000],
   refused: [10000, 60000],
-  unsupported: [5000, 5000],
+  unsupported: [5000, 60000],
 };
 
 /** Times in ms after which something is said or done about it. */
@@ -42,15 +42,20 @@ const SILENT = 20000; // it stands and nothing arrives: start over, but let a pu
 const GOOD_PLAY = 10000; // played for so long: earlier failures are history
 const LONG_PAUSE = 60000; // paused for so long: let go of the stream, which would fill the memory
 
-/** The delay to live in seconds, and how far it may drift before the picture is sped up, or jumps. */
+/** The delay to live in seconds, and how much more there may be before the picture is sped up, or jumps. */
 export const DELAY = 0.5;
 const DRIFT = 0.2;
 const JUMP = 2;
+const SPEED = 1.2;
 
-/** So many halts for want of data within so many ms double the delay, up to so many seconds. */
-const HALTS = 3;
+/** A second halt for want of data within so many ms makes the delay longer, by this factor, up to so many seconds; so much
+ *  time without one makes it shorter again. */
 const HALTS_WITHIN = 60000;
+const LENGTHEN = 1.5;
 const MOST_DELAY = 4;
+
+/** For so many ms after a jump, or after it was set going, a halt says nothing of the line. */
+const SETTLING = 2000;
 
 const CODECS = {
   'avc1': 'H.264', 'hvc1': 'HEVC', 'hev1': 'HEVC', 'av01': 'AV1', 'vp09': 'VP9',
@@ -66,18 +71,23 @@ export class Playback extends EventTarget {
   #video;
   #url;
   #socket;
+  #shortest; // the delay to live that is asked for, and the one that the line allows
   #delay;
   #player = null; // mpegts.js's, one for each connection
+  #leaving = null; // the last one, while its picture may stay, and when that ends
+  #leave;
   #info = {};
   #failure = null; // the state that the last failure led to; null after good play
   #pausedByViewer = false;
+  #pausedSince = null;
   #asked = 0; // when this connection was asked for
   #progress = { answered: 0, arrived: 0 };
   #position = 0; // of the picture, when it last moved, since when it does, when it last had a reason not to
   #moved = 0;
   #playingSince = 0;
   #excused = 0;
-  #halts = [];
+  #halted = -Infinity; // when it last did for want of data, and when it was last set going
+  #set = 0;
   #nextAttempt;
   #observer;
 
@@ -87,13 +97,17 @@ export class Playback extends EventTarget {
     this.#video = video;
     this.#url = url;
     this.#socket = socket;
-    this.#delay = delay;
-    video.addEventListener('timeupdate', () => this.#observe());
+    this.#delay = this.#shortest = delay;
+    video.addEventListener('timeupdate', () => {
+      this.#observe();
+      this.#hold();
+    });
     video.addEventListener('play', () => this.#pausedByViewer = false);
     video.addEventListener('pause', () => {
       // Browsers pause hidden pictures by themselves, and so does mpegts.js when it goes away.
       this.#pausedByViewer = this.#player !== null && video.paused && !video.ended && !document.hidden;
     });
+    for (const event of ['seeking', 'play']) video.addEventListener(event, () => this.#set = performance.now());
     video.addEventListener('waiting', () => this.#noteHalt());
     video.addEventListener('error', () => this.#player && video.error && this.#onMediaError(video.error.message));
   }
@@ -122,11 +136,18 @@ export class Playback extends EventTarget {
     if (this.state !== 'idle') this.start();
   }
 
+  /** Pauses, or goes on. Where there is no picture, nothing more is asked for. */
+  togglePause() {
+    if (!this.#player) this.stop();
+    else if (this.#video.paused) this.#play();
+    else this.#video.pause();
+  }
+
   /** Goes to where the stream is live. */
   goLive() {
-    const { buffered } = this.#video;
-    if (buffered.length) this.#video.currentTime = Math.max(0, buffered.end(buffered.length - 1) - this.#delay);
-    return this.#video.play();
+    if (!this.#player) return;
+    this.#jump();
+    this.#play();
   }
 
   /** The names of the stream's codecs. */
@@ -147,6 +168,7 @@ export class Playback extends EventTarget {
 
   /** Asks for the stream. The state stays what it is until something is known. */
   #connect() {
+    this.#endLeaving();
     this.#asked = performance.now();
     const progress = this.#progress = { answered: 0, arrived: 0 };
     this.#pausedByViewer = false;
@@ -155,14 +177,6 @@ export class Playback extends EventTarget {
       customLoader: this.#socket ? SocketLoader : HttpLoader,
       enableStashBuffer: false,
       lazyLoad: false,
-      // A small delay is caught up by playing faster, a large one (after a pause, in a tab that was hidden) by a jump.
-      liveSync: true,
-      liveSyncTargetLatency: this.#delay,
-      liveSyncMaxLatency: this.#delay + DRIFT,
-      liveSyncPlaybackRate: 1.2,
-      liveBufferLatencyChasing: true,
-      liveBufferLatencyMaxLatency: this.#delay + JUMP,
-      liveBufferLatencyMinRemain: this.#delay,
       autoCleanupSourceBuffer: true,
       autoCleanupMaxBackwardDuration: 30,
       autoCleanupMinBackwardDuration: 10,
@@ -191,9 +205,17 @@ export class Playback extends EventTarget {
 
   /** In a later task, because mpegts.js calls back from the middle of its work. */
   #drop(delay) {
-    const old = this.#player;
+    this.#leaving = this.#player ?? this.#leaving;
     this.#player = null;
-    if (old) setTimeout(() => old.destroy(), delay);
+    clearTimeout(this.#leave);
+    this.#leave = setTimeout(() => this.#endLeaving(), delay);
+  }
+
+  /** The next one needs the video element for itself. */
+  #endLeaving() {
+    clearTimeout(this.#leave);
+    this.#leaving?.destroy();
+    this.#leaving = null;
   }
 
   /** Puts itself in `state` and asks again after at least `atLeast` ms; `playOut` keeps the picture till then. */
@@ -222,6 +244,11 @@ export class Playback extends EventTarget {
   #onError(type, detail, info) {
     if (type !== mpegts.ErrorTypes.NETWORK_ERROR) {
       this.#onMediaError(info?.msg ?? info, detail);
+    } else if (info?.isOfMedia) {
+      this.#onMediaError(info.msg, mpegts.ErrorDetails.MEDIA_FORMAT_ERROR);
+    } else if (info?.isOfSockets) {
+      this.#socket = false;
+      this.#retry('reconnecting', { text: `${info.msg}, going on over HTTP…` });
     } else if (detail !== mpegts.ErrorDetails.NETWORK_STATUS_CODE_INVALID) {
       this.#retry('reconnecting', { playOut: true });
     } else if (info.code === 404) {
@@ -254,6 +281,8 @@ export class Playback extends EventTarget {
     if (!this.#player) return;
 
     const video = this.#video;
+    if (!video.paused) this.#pausedSince = null;
+    else this.#pausedSince ??= now;
     const moves = video.currentTime !== this.#position && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA;
     this.#position = video.currentTime;
     if (moves) {
@@ -264,13 +293,44 @@ export class Playback extends EventTarget {
         this.#failure = null;
         this.attempts = 0;
       }
-    } else if (video.paused || document.hidden) {
+    } else if (video.paused) {
       this.#excused = now;
-      if (this.#pausedByViewer && now - this.#moved > LONG_PAUSE) this.stop();
-      else if (this.#pausedByViewer && this.state === 'playing') this.#setState('playing', 'Paused');
+      this.#observePause(now - this.#pausedSince);
+    } else if (document.hidden) {
+      this.#excused = now;
     } else {
       this.#worry(now);
     }
+  }
+
+  /** One that nobody wanted, or that came while the page was hidden (from a media key, say), counts as the viewer's if it stays. */
+  #observePause(time) {
+    if (time > LONG_PAUSE) return this.stop();
+    if (this.state !== 'playing') return;
+    if (time > SETTLING && !document.hidden) this.#pausedByViewer = true;
+    if (this.#pausedByViewer) this.#setState('playing', 'Paused');
+  }
+
+  /**
+   * Stays behind live by the delay: what is a little more is caught up by playing faster, what is much more (after a pause, in a
+   * tab that was hidden) by a jump. mpegts.js does the same, with a delay that cannot be changed as it goes.
+   */
+  #hold() {
+    const video = this.#video;
+    if (!this.#player || video.paused || video.seeking) return;
+    const more = this.buffer - this.#delay;
+    if (more > JUMP) this.#jump();
+    else if (more > DRIFT) video.playbackRate = SPEED;
+    else if (more < 0) video.playbackRate = 1;
+    if (this.#delay > this.#shortest && performance.now() - this.#halted > HALTS_WITHIN) {
+      this.#delay = Math.max(this.#shortest, this.#delay / LENGTHEN);
+      this.#halted = performance.now();
+    }
+  }
+
+  #jump() {
+    const { buffered } = this.#video;
+    if (buffered.length) this.#video.currentTime = Math.max(0, buffered.end(buffered.length - 1) - this.#delay);
   }
 
   /** The picture stands though it should move. */
@@ -283,15 +343,12 @@ export class Playback extends EventTarget {
     else if (standing > HALTED && this.state === 'playing') this.#setState('waiting', 'Waiting for data…');
   }
 
-  /** A line that is often late for the delay gets a longer one. */
+  /** A line that is often late for the delay gets a longer one: the halt itself has made it so. */
   #noteHalt() {
     const now = performance.now();
-    if (!this.#player || this.state !== 'playing' || document.hidden) return;
-    this.#halts = [...this.#halts.filter((then) => now - then < HALTS_WITHIN), now];
-    if (this.#halts.length < HALTS || this.#delay * 2 > MOST_DELAY) return;
-    this.#halts = [];
-    this.#delay *= 2;
-    this.#retry('reconnecting', { text: 'The line is unsteady, going on with more delay…', playOut: true });
+    if (!this.#player || this.state !== 'playing' || document.hidden || now - this.#set < SETTLING) return;
+    if (now - this.#halted < HALTS_WITHIN) this.#delay = Math.min(this.#delay * LENGTHEN, MOST_DELAY);
+    this.#halted = now;
   }
 
   #setState(state, text = MESSAGES[state]) {

@@ -1,7 +1,7 @@
 // The player page: one live stream, at /resource/httpflv?app=APP&stream=NAME.
 //
 // `autoplay=1` begins without a click, `muted=1` without sound, `embed=1` shows the picture alone, for frames in pages of other
-// sites; `transport=ws` plays over WebSocket, `delay=SECONDS` sets how far behind live to be; other parameters are the
+// sites; `transport=http` plays over HTTP instead of WebSocket, `delay=SECONDS` sets how far behind live to be; other parameters are the
 // stream's (`start`, `track`, `only`, `signature` and the like).
 
 import { embedCode, mediaUrl, partsOf, playerUrl, socketUrl } from './addresses.js?v={{addresses.js}}';
@@ -16,6 +16,7 @@ const OURS = ['app', 'stream', 'autoplay', 'muted', 'embed', 'transport', 'delay
 const query = new URLSearchParams(location.search);
 const parts = partsOf(query.get('app') ?? '', query.get('stream') ?? '');
 
+const name = parts.join('/') || 'Default stream';
 const playback = new Playback(video, url(), { socket: isOverSocket(), delay: wantedDelay() });
 
 /** For tests and scripts. */
@@ -31,7 +32,7 @@ function url() {
 }
 
 function isOverSocket() {
-  return query.get('transport') === 'ws';
+  return query.get('transport') !== 'http';
 }
 
 function wantedDelay() {
@@ -64,7 +65,6 @@ function showFigures() {
 }
 
 function showPage() {
-  const name = parts.join('/') || 'Default stream';
   document.title = `${name} – rtmpd`;
   document.getElementById('stream').textContent = name;
   document.body.classList.toggle('embed', query.get('embed') === '1');
@@ -80,7 +80,7 @@ function showAllAddresses() {
     ['This page', playerUrl(parts, parameters())],
     ['For your page', embedCode(parts, [...parameters(), ['autoplay', '1'], ['muted', '1']])],
   ];
-  showAddresses(document.getElementById('addresses'), document.getElementById('address'), rows);
+  showAddresses(document.getElementById('addresses'), document.getElementById('address'), name, rows);
 }
 
 /** Takes a choice up, and keeps it in the page's address. */
@@ -106,7 +106,7 @@ function preparePlayer() {
     video.focus({ preventScroll: true }); // so that the keyboard goes on with the player's keys
   });
   startChoice.addEventListener('change', () => choose('start', startChoice.value, ''));
-  transportChoice.addEventListener('change', () => choose('transport', transportChoice.value, 'http'));
+  transportChoice.addEventListener('change', () => choose('transport', transportChoice.value, 'ws'));
   setInterval(showFigures, 500);
 
   showState();

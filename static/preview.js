@@ -6,7 +6,7 @@ import { draw, drawStill } from './still.js?v={{still.js}}';
 
 /** How old a still may get, in ms, and for how long one that cannot be had is not asked for. */
 const STILL_AGE = 10000;
-const STILL_PAUSE = 30000;
+const STILL_PAUSE = 60000;
 
 /** How long to point at a picture before it moves, in ms. */
 const HOVER = 300;
@@ -15,16 +15,34 @@ const HOVER = 300;
 const AT_A_TIME = 2;
 let underWay = 0;
 
+/** Of all cards. */
+const previews = new Set();
+
+/** Takes the stills that are due, those first that have waited longest. */
+function takeStills() {
+  const now = performance.now();
+  const due = [...previews].filter((preview) => preview.isDue(now)).sort((one, other) => one.due - other.due);
+  for (const preview of due.slice(0, AT_A_TIME - underWay)) {
+    underWay += 1;
+    preview.takeStill().finally(() => {
+      underWay -= 1;
+      takeStills();
+    });
+  }
+}
+
 export class Preview {
+  /** When the next still is. */
+  due = 0;
+
   #canvas;
   #video;
   #url;
   #say;
   #live;
+  #why = null; // why there is no picture; null before anything is known
   #isMoving = false;
   #isTaking = false;
-  #due = 0; // when the next still is
-  #hasVideo = false;
   #visible = false;
   #pointedAt = false;
   #all = false;
@@ -47,11 +65,18 @@ export class Preview {
     };
     picture.addEventListener('pointerenter', (event) => event.pointerType === 'mouse' && point(true, HOVER));
     picture.addEventListener('pointerleave', () => point(false, 0));
+    previews.add(this);
+  }
+
+  close() {
+    previews.delete(this);
+    this.#settle();
   }
 
   set visible(is) {
     this.#visible = is;
     this.#settle();
+    takeStills();
   }
 
   /** Whether all pictures on the screen move. */
@@ -60,34 +85,39 @@ export class Preview {
     this.#settle();
   }
 
-  /** Takes a new still if it is time, of a stream with video. */
-  async refresh(hasVideo) {
-    this.#hasVideo = hasVideo;
+  /** Takes why there can be no picture, or nothing. Called now and then. */
+  update(why) {
+    if (why !== this.#why) this.#say(why);
+    this.#why = why;
     this.#settle();
-    if (!hasVideo) return this.#say('Sound only');
-    if (!this.#visible || this.#isMoving || this.#isTaking || underWay >= AT_A_TIME) return;
-    if (performance.now() < this.#due) return;
+    takeStills();
+  }
+
+  isDue(now) {
+    return this.#why === '' && this.#visible && !this.#isMoving && !this.#isTaking && now >= this.due && !obstacle();
+  }
+
+  async takeStill() {
     this.#isTaking = true;
-    underWay += 1;
     try {
       await drawStill(this.#url, this.#canvas);
-      this.#due = performance.now() + STILL_AGE;
+      this.due = performance.now() + STILL_AGE;
       this.#say('');
     } catch (error) {
-      this.#due = performance.now() + STILL_PAUSE;
+      this.due = performance.now() + STILL_PAUSE;
       this.#say(error.message);
     }
     this.#isTaking = false;
-    underWay -= 1;
   }
 
   #settle() {
-    const moves = this.#hasVideo && this.#visible && (this.#pointedAt || this.#all) && !obstacle();
+    const isWanted = previews.has(this) && this.#visible && !document.hidden && (this.#pointedAt || this.#all);
+    const moves = isWanted && this.#why === '' && !obstacle();
     if (moves === this.#isMoving) return;
     this.#isMoving = moves;
     if (moves) return this.#live.start();
     draw(this.#video, this.#canvas); // the last picture stays
-    this.#due = performance.now() + STILL_AGE;
+    this.due = performance.now() + STILL_AGE;
     this.#live.stop();
   }
 

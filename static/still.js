@@ -39,6 +39,6 @@ export function draw(video, canvas) {
 }
 
 function reason(type, info) {
-  if (type !== mpegts.ErrorTypes.NETWORK_ERROR) return 'This browser cannot show it';
-  return info.code === 403 ? 'No picture without a signed link' : 'No picture';
+  if (type !== mpegts.ErrorTypes.NETWORK_ERROR || info.isOfMedia) return 'This browser cannot show it';
+  return info.code > 0 && info.msg || 'No picture'; // the server's own words, if not a proxy's
 }

@@ -109,6 +109,8 @@ fn chromium_plays_av1_with_opus() {
     browser.open(&rtmpd.play_url("/resource/httpflv?app=live&stream=cam1"));
     page::play(&browser);
     page::assert_plays(&browser, [320, 180]);
+    let codecs = browser.run("return window.rtmpdPlayer.codecs;");
+    assert_eq!(codecs, serde_json::json!(["AV1", "Opus"]));
     page::assert_no_complaints(&browser);
     drop(publisher);
     rtmpd.assert_sound();

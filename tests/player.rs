@@ -32,7 +32,7 @@ fn twelve_players_in_frames_of_another_site_play_over_websocket() {
     let _publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
     http::play(rtmpd.http(), "/live/cam1.flv").find_tag("a keyframe", Tag::is_keyframe);
     let browser = Browser::start();
-    let player = rtmpd.play_url(&format!("{PAGE}&embed=1&autoplay=1&muted=1&transport=ws"));
+    let player = rtmpd.play_url(&format!("{PAGE}&embed=1&autoplay=1&muted=1"));
     browser
         .open(&other_site(&format!("<iframe src='{player}' width=300 height=170></iframe>").repeat(PLAYERS)));
     let progress = |frame| {
@@ -86,8 +86,13 @@ fn the_players_buttons_keys_and_choices_do_what_they_say() {
         "const v = document.querySelector('#volume'); v.value = 0.5; v.dispatchEvent(new Event('input'));",
     );
     assert_eq!((video("muted"), video("volume")), (json!(false), json!(0.5)));
-    browser.type_into("body", ARROW_UP);
+    browser.type_into("#pause", ARROW_UP);
     assert_eq!(video("volume"), 0.6);
+    browser
+        .run("const v = document.querySelector('#volume'); v.value = 0; v.dispatchEvent(new Event('input'));");
+    assert_eq!(video("muted"), true);
+    browser.click("#mute");
+    assert_eq!((video("muted"), video("volume")), (json!(false), json!(0.6)), "as loud as it was");
 
     browser.type_into("body", "k");
     assert_eq!(video("paused"), true);
@@ -107,17 +112,15 @@ fn the_players_buttons_keys_and_choices_do_what_they_say() {
     });
 
     let joined = |text: &str| rtmpd.log().all().iter().filter(|line| line.contains(text)).count();
-    assert_eq!(joined("over WebSocket-FLV"), 0);
-    choose(&browser, "#transport", "ws");
-    wait_until("the player to be on WebSocket", seconds(20), || {
-        (joined("over WebSocket-FLV") == 1).then_some(())
-    });
+    assert_eq!(joined("over HTTP-FLV"), 0);
+    choose(&browser, "#transport", "http");
+    wait_until("the player to be on HTTP", seconds(20), || (joined("over HTTP-FLV") == 1).then_some(()));
     playing(&browser);
     choose(&browser, "#start", "key");
     playing(&browser);
     assert_eq!(
         browser.run("return location.search;"),
-        "?app=live&stream=cam1&autoplay=1&muted=1&transport=ws&start=key"
+        "?app=live&stream=cam1&autoplay=1&muted=1&transport=http&start=key"
     );
     assert_plays(&browser, [320, 180]);
 
@@ -134,7 +137,7 @@ fn over_websocket_the_page_says_why_and_comes_back() {
     let _turn = alone();
     let (mut rtmpd, source) = (Rtmpd::start(), media::long());
     let browser = Browser::start();
-    browser.open(&rtmpd.play_url(&format!("{PAGE}&autoplay=1&muted=1&transport=ws&wait=0")));
+    browser.open(&rtmpd.play_url(&format!("{PAGE}&autoplay=1&muted=1&wait=0")));
     browser.wait_for("the page to wait", seconds(20), STATE, |state| state == "waiting");
     let publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
     playing(&browser);
@@ -143,6 +146,51 @@ fn over_websocket_the_page_says_why_and_comes_back() {
     let _publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
     playing(&browser);
     assert_plays(&browser, [320, 180]);
+    rtmpd.assert_sound();
+}
+
+#[test]
+fn a_choice_made_while_the_player_reconnects_is_played() {
+    let _turn = alone();
+    let (rtmpd, source) = (Rtmpd::start(), media::long());
+    let addresses = [rtmpd.rtmp(), rtmpd.http()].map(|address| address.to_string());
+    let publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
+    let browser = Browser::start();
+    browser.open(&rtmpd.play_url(&format!("{PAGE}&autoplay=1&muted=1")));
+    playing(&browser);
+    rtmpd.signal("KILL");
+    browser.wait_for("the page to reconnect", seconds(20), STATE, |state| state == "reconnecting");
+    publisher.kill();
+    let attempts = "return window.rtmpdPlayer.attempts;";
+    browser.wait_for("a long pause between attempts", seconds(30), attempts, |count| count.as_u64() > Some(2));
+    let again = Rtmpd::start_with(&["--rtmp", &addresses[0], "--http", &addresses[1]]);
+    let _publisher = Publisher::start_looped(&source, &again.publish_url("/live/cam1"));
+    choose(&browser, "#transport", "http");
+    playing(&browser);
+    assert_plays(&browser, [320, 180]);
+}
+
+#[test]
+fn who_pauses_while_nothing_plays_is_left_alone() {
+    let _turn = alone();
+    let (mut rtmpd, source) = (Rtmpd::start(), media::long());
+    let publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
+    let browser = Browser::start();
+    browser.open(&rtmpd.play_url(&format!("{PAGE}&autoplay=1&muted=1")));
+    playing(&browser);
+    publisher.stop();
+    browser.wait_for("the page to notice the end", seconds(20), STATE, |state| state == "ended");
+    browser.type_into("body", "l");
+    browser.type_into("body", "k");
+    browser.wait_for("the play button", seconds(5), STATE, |state| state == "idle");
+    let _publisher = Publisher::start_looped(&source, &rtmpd.publish_url("/live/cam1"));
+    let mut reader = http::play(rtmpd.http(), "/live/cam1.flv");
+    let first = reader.find_tag("a keyframe", Tag::is_keyframe).timestamp;
+    reader.find_tag("three seconds", |tag| tag.timestamp > first + 3000);
+    assert_eq!(browser.run(STATE), "idle");
+    browser.click("#play");
+    playing(&browser);
+    assert_no_complaints(&browser);
     rtmpd.assert_sound();
 }
 

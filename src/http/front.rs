@@ -194,7 +194,7 @@ impl Context {
             Ok(Route::Asset(path)) => {
                 let known = header_of(&request, "If-None-Match");
                 let encodings = header_of(&request, "Accept-Encoding");
-                match page::respond(path, target.contains("?v="), known, encodings) {
+                match page::respond(path, query(&target).strip_prefix("v="), known, encodings) {
                     Some(response) => respond(request, response, false),
                     None => respond(request, text(404, "There is nothing here."), false),
                 }

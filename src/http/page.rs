@@ -18,10 +18,9 @@ pub(crate) struct Asset {
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// Scripts come from here, or from the CDN where the build had no npm; nothing is inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' https://cdn.jsdelivr.net; \
-     connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; style-src 'self'; img-src 'self' data:; \
-     base-uri 'none'; form-action 'self'";
+/// Scripts come from here, but for the engine where the build had no npm; nothing is inline.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; \
+     worker-src 'self' blob:; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'";
 
 /// The player may be shown in pages of other sites, the entry page not: it has buttons.
 const NOT_FRAMED: &str = "; frame-ancestors 'none'";
@@ -31,11 +30,11 @@ pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
     ASSETS.iter().map(|asset| asset.path)
 }
 
-/// The answer with the file of this path. `versioned` says that the address carries the file's hash, `known` is
+/// The answer with the file of this path. `version` is the hash that the address carries, if any, `known` is
 /// what the client says that it has (`If-None-Match`), `encodings` what it takes (`Accept-Encoding`).
 pub(crate) fn respond(
     path: &str,
-    versioned: bool,
+    version: Option<&str>,
     known: Option<&str>,
     encodings: Option<&str>,
 ) -> Option<Response<Cursor<&'static [u8]>>> {
@@ -46,9 +45,12 @@ pub(crate) fn respond(
     let is_known = |tag: &str| tag.trim().trim_start_matches("W/") == etag;
     let unchanged = known.is_some_and(|known| known.split(',').any(is_known));
     let is_page = asset.content_type.starts_with("text/html");
-    let cache = if versioned && !is_page { "public, max-age=31536000, immutable" } else { "no-cache" };
+    // A page from before an upgrade asks for what is no more: what it gets instead must not be kept under that address.
+    let is_for_ever = version == Some(asset.hash) && !is_page;
+    let cache = if is_for_ever { "public, max-age=31536000, immutable" } else { "no-cache" };
     let (status, body) = if unchanged { (304, &[][..]) } else { (200, gzip.unwrap_or(asset.body)) };
-    let policy = [CONTENT_SECURITY_POLICY, if path == "/" { NOT_FRAMED } else { "" }].concat();
+    let frames = if path == "/" { NOT_FRAMED } else { "" };
+    let policy = format!("{CONTENT_SECURITY_POLICY}; script-src 'self' {ENGINE}{frames}");
     let headers = [
         ("Content-Type", asset.content_type),
         ("ETag", &etag),
@@ -88,13 +90,31 @@ mod tests {
 
     /// Status, length and the headers that tell of the encoding.
     fn get(known: Option<&str>, encodings: Option<&str>) -> (u16, usize, String, Vec<String>) {
-        let response = respond("/static/player.js", true, known, encodings).unwrap();
+        let response = respond("/static/player.js", None, known, encodings).unwrap();
         let of = |name: &str| {
             let mut headers = response.headers().iter();
             headers.find(|header| header.field.as_str() == name).map(|header| header.value.to_string())
         };
         let encoding = [of("Content-Encoding"), of("Vary")].into_iter().flatten().collect();
         (response.status_code().0, response.data_length().unwrap(), of("ETag").unwrap(), encoding)
+    }
+
+    #[test]
+    fn only_what_an_address_means_is_kept_for_ever() {
+        let cache = |path: &str, version: Option<&str>| {
+            let response = respond(path, version, None, None).unwrap();
+            let mut headers = response.headers().iter();
+            headers.find(|header| header.field.equiv("Cache-Control")).unwrap().value.to_string()
+        };
+        let hash = |path| ASSETS.iter().find(|asset| asset.path == path).unwrap().hash;
+        assert_eq!(
+            cache("/static/player.js", Some(hash("/static/player.js"))),
+            "public, max-age=31536000, immutable"
+        );
+        for version in [None, Some(""), Some("deadbeef"), Some(hash("/static/console.js"))] {
+            assert_eq!(cache("/static/player.js", version), "no-cache", "{version:?}");
+        }
+        assert_eq!(cache("/", Some(hash("/"))), "no-cache", "pages have no addresses with hashes");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub fn enhanced(codecs: Enhanced) -> PathBuf {
         Enhanced::HevcAac => ("hevc-aac", &[PICTURE, SOUND, HEVC, AAC]),
         Enhanced::HdrHevc => ("hdr-hevc", &[PICTURE, HDR]),
         Enhanced::Av1Opus => ("av1-opus", &[PICTURE, SOUND, AV1, OPUS]),
-        Enhanced::LongAv1Opus => ("long-av1-opus", &[LONG_PICTURE, LONG_SOUND, AV1, OPUS]),
+        Enhanced::LongAv1Opus => ("long-av1-opus", &[LONG_PICTURE, LONG_SOUND, SVT_AV1, OPUS]),
         Enhanced::TwoTracks => {
             ("two-tracks", &[PICTURE, OTHER_PICTURE, SOUND, OTHER_SOUND, ALL_FOUR, BASELINE, AAC])
         }
@@ -174,6 +174,8 @@ const HEVC: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -x265-params
 const HDR: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 \
     -colorspace bt2020nc -x265-params log-level=error:info=0:keyint=25:min-keyint=25:scenecut=0:hdr10=1:max-cll=1000,400";
 const AV1: &str = "-c:v libaom-av1 -usage realtime -cpu-used 8 -pix_fmt yuv420p -g 25 -b:v 300k";
+// At the order hints of its keyframes mpegts.js 1.8.2 stumbles, as it is.
+const SVT_AV1: &str = "-c:v libsvtav1 -preset 10 -pix_fmt yuv420p -g 50 -b:v 300k";
 const OPUS: &str = "-c:a libopus -ac 2 -b:a 64k";
 const OTHER_SOUND: &str = "-f lavfi -i aevalsrc=exprs=0.2*sin(2*PI*(800+40*t)*t):s=44100:d=6";
 const ALL_FOUR: &str = "-map 0 -map 1 -map 2 -map 3";
