@@ -14,7 +14,8 @@
 //! 1. read some bytes from the peer;
 //! 2. [`handle_input`](session::Session::handle_input) them;
 //! 3. drain [`poll_event`](session::Session::poll_event), and answer what asks for an answer
-//!    ([`accept_publish`](session::Session::accept_publish) or [`reject`](session::Session::reject));
+//!    ([`accept_publish`](session::Session::accept_publish) or [`reject`](session::Session::reject)): what is behind it
+//!    waits for that;
 //! 4. write what [`take_output`](session::Session::take_output) gives;
 //! 5. from the top, until an error, the end of the input, or [`is_closing`](session::Session::is_closing).
 

@@ -104,7 +104,7 @@ fn events<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Events {
         session.handle_input(read).unwrap();
         while let Some(event) = session.poll_event() {
             if matches!(event, Event::PublishRequested(_)) {
-                session.accept_publish();
+                session.accept_publish().unwrap();
             }
             events.take(event);
         }

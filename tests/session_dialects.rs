@@ -149,7 +149,7 @@ fn a_deleted_stream_makes_room_for_another() {
         assert_eq!(create(&mut client), [Value::Number(1.0)], "round {round}");
         client.command("publish", 0.0, &[Value::from("s"), Value::from("live")], 1).unwrap();
         assert!(matches!(client.session.poll_event(), Some(Event::PublishRequested(_))));
-        client.session.accept_publish();
+        client.session.accept_publish().unwrap();
         client.command("deleteStream", 0.0, &[Value::Number(1.0)], 0).unwrap();
         assert_eq!(client.session.poll_event(), Some(Event::PublishFinished));
         client.replies();

@@ -9,7 +9,7 @@ use rtmpd::media::{Packet, PacketKind, Timestamp};
 use rtmpd::rtmp::command::Command;
 use rtmpd::rtmp::message::{Message, MessageType};
 use rtmpd::rtmp::session::{
-    Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, MAX_OUTPUT, PublishRequest, SessionError,
+    Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, MAX_OUTPUT, MAX_UNANSWERED, PublishRequest, SessionError,
 };
 
 use support::session::{self, Client, answer, check_info, drive};
@@ -55,7 +55,7 @@ fn ffmpeg_and_obs_order() {
     assert_eq!(client.answers(), [], "nothing is promised before the server has agreed");
     let request = PublishRequest { app: "live".into(), name: "cam1?key=1".into(), client: "Test/1.0".into() };
     assert_eq!(client.session.poll_event(), Some(Event::PublishRequested(request)));
-    client.session.accept_publish();
+    client.session.accept_publish().unwrap();
     let replies = client.replies();
     assert_eq!(replies[0].message_type, MessageType::USER_CONTROL);
     assert_eq!(replies[0].payload, [0, 0, 0, 0, 0, 1], "StreamBegin of stream 1");
@@ -78,7 +78,7 @@ fn gstreamer_order_with_transaction_zero() {
     let answers = client.answers();
     assert_eq!(answers.iter().filter(|answer| answer.0 == "_result").count(), 1, "0 asks for no answer");
     client.command("publish", 0.0, &[Value::from("s"), Value::from("live")], 1).unwrap();
-    client.session.accept_publish();
+    client.session.accept_publish().unwrap();
     assert_eq!(client.answers(), [answer("onStatus", 0.0, 1, "NetStream.Publish.Start")]);
 }
 
@@ -90,7 +90,7 @@ fn nginx_srs_and_makito_orders() {
     relay.command("publish", 0.0, &[Value::from("s"), Value::from("live")], 1).unwrap();
     relay.send(MessageType::AUDIO, 1, vec![0xAF, 0, 0x12, 0x10]).unwrap();
     assert!(matches!(relay.session.poll_event(), Some(Event::PublishRequested(_))));
-    relay.session.accept_publish();
+    relay.session.accept_publish().unwrap();
     assert!(matches!(relay.session.poll_event(), Some(Event::Packet(packet)) if packet.payload.len() == 4));
     // Makito: createStream before FCPublish, and it waits for the answer to _checkbw.
     let mut makito = Client::connected("live");
@@ -102,7 +102,7 @@ fn nginx_srs_and_makito_orders() {
     assert_eq!(results.iter().map(|answer| answer.1).collect::<Vec<_>>(), [2.0, 3.0, 4.0, 5.0]);
     // A publish without createStream goes by the stream that it is sent on.
     makito.command("publish", 6.0, &[Value::from("s")], 5).unwrap();
-    makito.session.accept_publish();
+    makito.session.accept_publish().unwrap();
     assert_eq!(makito.answers(), [answer("onStatus", 0.0, 5, "NetStream.Publish.Start")]);
 }
 
@@ -162,11 +162,52 @@ fn a_client_may_publish_again_on_the_same_connection() {
         matches!(client.session.poll_event(), Some(Event::PublishRequested(request)) if request.name == "b")
     );
     // But not two at once.
-    client.session.accept_publish();
+    client.session.accept_publish().unwrap();
     client.replies();
     client.command("publish", 9.0, &[Value::from("c")], 3).unwrap();
     assert_eq!(client.answers(), [answer("onStatus", 0.0, 3, "NetStream.Publish.BadName")]);
     assert_eq!(client.session.poll_event(), None);
+}
+
+#[test]
+fn what_stands_behind_a_request_waits_for_its_answer() {
+    let ask = |client: &mut Client| {
+        client.command("publish", 5.0, &[Value::from("mine")], 1).unwrap();
+        client.send(MessageType::VIDEO, 1, vec![0x17; 300]).unwrap();
+        client.command("FCUnpublish", 6.0, &[Value::from("mine")], 0).unwrap();
+        client.command("publish", 7.0, &[Value::from("another's")], 1).unwrap();
+        assert!(matches!(client.session.poll_event(), Some(Event::PublishRequested(_))));
+        assert_eq!((client.session.poll_event(), client.answers()), (None, vec![]));
+        assert!(client.session.unfinished_bytes() > 300, "what it holds meanwhile is counted");
+    };
+    let mut client = Client::connected("live");
+    ask(&mut client);
+    client.session.accept_publish().unwrap();
+    assert_eq!(client.session.unfinished_bytes(), 0);
+    assert!(matches!(client.session.poll_event(), Some(Event::Packet(_))));
+    assert_eq!(client.session.poll_event(), Some(Event::PublishFinished));
+    assert!(
+        matches!(client.session.poll_event(), Some(Event::PublishRequested(request)) if request.name == "another's")
+    );
+    let codes: Vec<_> = client.answers().into_iter().map(|answer| answer.3).collect();
+    assert_eq!(
+        codes,
+        ["NetStream.Publish.Start", "", "NetStream.Unpublish.Success"],
+        "and nothing of the second"
+    );
+
+    let mut refused = Client::connected("live");
+    ask(&mut refused);
+    refused.session.reject("NetStream.Publish.Denied", "No.");
+    assert_eq!(refused.session.poll_event(), None);
+}
+
+#[test]
+fn what_waits_for_an_answer_has_a_bound() {
+    let mut client = Client::connected("live");
+    client.command("publish", 5.0, &[Value::from("s")], 1).unwrap();
+    client.session.handle_input(&vec![0xC5; MAX_UNANSWERED]).unwrap();
+    assert_eq!(client.session.handle_input(&[0xC5]), Err(SessionError::TooMuchUnanswered));
 }
 
 #[test]

@@ -168,8 +168,7 @@ impl Feed {
         let who = describe(self.peer, &client);
         let (live, first) = match self.shared.registry.publish(&name, &who, now) {
             Ok(publication) => {
-                self.begin(publication, &who, session);
-                return Ok(());
+                return self.begin(publication, &who, session);
             }
             Err(PublishError::Closed) => return Err(End::Shutdown),
             Err(PublishError::Busy(live, first)) => (live, first),
@@ -203,14 +202,14 @@ impl Feed {
         Ok(())
     }
 
-    fn begin(&mut self, publication: Publication, who: &str, session: &mut Session) {
+    fn begin(&mut self, publication: Publication, who: &str, session: &mut Session) -> Result<(), End> {
         let name = &publication.live().name;
         match publication.resumed_after().map(|gap| gap.as_secs_f64()) {
             Some(seconds) => log::info!("publisher {who} goes on with {name} after {seconds:.1} s without one"),
             None => log::info!("publisher {who} publishes {name}"),
         }
-        session.accept_publish();
         self.activity = Activity::Publishing(Box::new(publication));
+        session.accept_publish().map_err(End::Protocol)
     }
 
     /// What becomes of a publish that has waited so long for the one who feeds the stream.

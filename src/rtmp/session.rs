@@ -38,6 +38,9 @@ pub const MAX_NET_STREAMS: u32 = u64::BITS;
 /// Most bytes of answers that wait to be [taken](Session::take_output). Real clients make for some hundreds.
 pub const MAX_OUTPUT: usize = 64 << 10;
 
+/// Most bytes that wait behind a request for its answer. Relays send their first frames without waiting for it.
+pub const MAX_UNANSWERED: usize = 128 << 10;
+
 /// What a client asks for or gives.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -103,6 +106,9 @@ pub enum SessionError {
     /// Commands came so fast that the answers to them hold more than [`MAX_OUTPUT`].
     #[error("peer sent more commands at once than can be answered")]
     TooManyCommands,
+    /// More than [`MAX_UNANSWERED`] came behind a request that has not been answered.
+    #[error("peer sent more than {MAX_UNANSWERED} bytes behind a request without an answer")]
+    TooMuchUnanswered,
 }
 
 /// The server's side of one client's session.
@@ -115,6 +121,8 @@ pub struct Session {
     replies: Replies,
     events: VecDeque<Event>,
     stage: Stage,
+    /// What came behind a request that waits for its answer, as it came.
+    unanswered: Vec<u8>,
     app: String,
     client: String,
     /// The NetStreams that there are, a bit each; the lowest is number 1.
@@ -148,6 +156,7 @@ impl Session {
             replies: Replies::default(),
             events: VecDeque::new(),
             stage: Stage::Greeting,
+            unanswered: Vec::new(),
             app: String::new(),
             client: String::new(),
             net_streams: 0,
@@ -155,7 +164,8 @@ impl Session {
         }
     }
 
-    /// Takes bytes from the peer, all of them.
+    /// Takes bytes from the peer, all of them. What stands behind a request is not looked at before that is answered: it
+    /// is not for who may be refused.
     ///
     /// # Errors
     /// See [`SessionError`]. After an error the session is over; what [`take_output`](Self::take_output)
@@ -171,12 +181,7 @@ impl Session {
             }
             self.handshake = None;
         }
-        while let Some(message) = self.reader.read(&mut input)? {
-            self.handle_message(message)?;
-            if self.replies.output_mut().len() > MAX_OUTPUT {
-                return Err(SessionError::TooManyCommands);
-            }
-        }
+        self.read(input)?;
         if let Some(total) = self.acknowledge.due() {
             self.replies.acknowledge(total);
         }
@@ -193,9 +198,10 @@ impl Session {
         std::mem::take(self.replies.output_mut())
     }
 
-    /// Bytes of messages that have begun and not ended: what the session holds for the peer.
+    /// Bytes of messages that have begun and not ended, and of those that wait for an answer to their peer's request: what
+    /// the session holds for the peer.
     pub fn unfinished_bytes(&self) -> usize {
-        self.reader.unfinished_bytes()
+        self.reader.unfinished_bytes() + self.unanswered.len()
     }
 
     /// Whether the handshake is over and the client has connected.
@@ -213,13 +219,19 @@ impl Session {
         self.stage == Stage::Closing
     }
 
-    /// Answers [`Event::PublishRequested`]: the client may send. Without a request this does nothing.
-    pub fn accept_publish(&mut self) {
-        if let Stage::Asked { stream_id } = self.stage {
-            self.replies.user_control(UserControl::StreamBegin { stream_id });
-            self.replies.status(stream_id, Level::Status, "NetStream.Publish.Start", "Publishing has begun.");
-            self.stage = Stage::Publishing { stream_id };
-        }
+    /// Answers [`Event::PublishRequested`]: the client may send, and what it has sent already is taken. Without a request
+    /// this does nothing.
+    ///
+    /// # Errors
+    /// As [`handle_input`](Self::handle_input): of what came behind the request.
+    pub fn accept_publish(&mut self) -> Result<(), SessionError> {
+        let Stage::Asked { stream_id } = self.stage else { return Ok(()) };
+        self.replies.user_control(UserControl::StreamBegin { stream_id });
+        self.replies.status(stream_id, Level::Status, "NetStream.Publish.Start", "Publishing has begun.");
+        self.stage = Stage::Publishing { stream_id };
+        self.reader.set_limits(self.limits.clone());
+        let unanswered = std::mem::take(&mut self.unanswered);
+        self.read(&unanswered)
     }
 
     /// Refuses what was asked for, or ends what was accepted, with an error of this code and description.
@@ -245,6 +257,22 @@ impl Session {
             self.replies.status(0, Level::Status, "NetConnection.Connect.Closed", description);
         }
         self.stage = Stage::Closing;
+    }
+
+    /// Handles the messages in `input` up to a request, and keeps what is behind that.
+    fn read(&mut self, mut input: &[u8]) -> Result<(), SessionError> {
+        while !matches!(self.stage, Stage::Asked { .. }) {
+            let Some(message) = self.reader.read(&mut input)? else { return Ok(()) };
+            self.handle_message(message)?;
+            if self.replies.output_mut().len() > MAX_OUTPUT {
+                return Err(SessionError::TooManyCommands);
+            }
+        }
+        if self.unanswered.len() + input.len() > MAX_UNANSWERED {
+            return Err(SessionError::TooMuchUnanswered);
+        }
+        self.unanswered.extend_from_slice(input);
+        Ok(())
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), SessionError> {

@@ -41,7 +41,7 @@ impl Client {
         client.command("createStream", 4.0, &[], 0).unwrap();
         client.command("publish", 5.0, &[Value::from(name), Value::from("live")], 1).unwrap();
         assert!(matches!(client.session.poll_event(), Some(Event::PublishRequested(_))));
-        client.session.accept_publish();
+        client.session.accept_publish().unwrap();
         client.replies();
         client
     }
@@ -187,7 +187,7 @@ impl Driven {
         let before = self.events.len();
         while let Some(event) = session.poll_event() {
             match event {
-                Event::PublishRequested(_) => session.accept_publish(),
+                Event::PublishRequested(_) => self.end = self.end.or(session.accept_publish().err()),
                 Event::PlayRequested { .. } => session.reject("NetStream.Play.Failed", "Not here."),
                 _ => {}
             }

@@ -44,7 +44,7 @@ impl Pair {
     fn take_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
             if matches!(event, Event::PublishRequested(_)) {
-                self.session.accept_publish();
+                self.session.accept_publish().unwrap();
             }
             self.events.push(event);
         }
@@ -96,7 +96,7 @@ fn every_split_of_the_servers_words_gets_the_same_answers() {
         let asked = client.take_output();
         session.handle_input(&asked).unwrap();
         while session.poll_event().is_some() {
-            session.accept_publish();
+            session.accept_publish().unwrap();
         }
         client_words.extend(asked);
         let answered = session.take_output();

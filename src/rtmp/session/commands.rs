@@ -67,7 +67,7 @@ impl Session {
 
     /// Ends the publication unless this is another of the client's streams. Some clients name none, or a wrong one.
     fn close_stream(&mut self, number: u32) {
-        if let Stage::Publishing { stream_id } | Stage::Asked { stream_id } = self.stage
+        if let Stage::Publishing { stream_id } = self.stage
             && (number == stream_id || self.net_streams & net_stream(number) == 0)
         {
             self.finish_publish(stream_id);
@@ -89,8 +89,6 @@ impl Session {
             return Ok(());
         }
         self.stage = Stage::Asked { stream_id };
-        // Some encoders send media without waiting for the answer.
-        self.reader.set_limits(self.limits.clone());
         let (app, client) = (self.app.clone(), self.client.clone());
         self.events.push_back(Event::PublishRequested(PublishRequest { app, name, client }));
         Ok(())

@@ -5,10 +5,9 @@ use crate::rtmp::aggregate::Parts;
 use crate::rtmp::message::{Message, MessageType};
 
 impl Session {
-    /// Passes on what belongs to a stream. Media before the publish is accepted belongs to it: some encoders do not
-    /// wait for the answer.
+    /// Passes on what belongs to a stream.
     pub(super) fn handle_media(&mut self, message: Message) {
-        if !matches!(self.stage, Stage::Asked { .. } | Stage::Publishing { .. }) {
+        if !matches!(self.stage, Stage::Publishing { .. }) {
             return;
         }
         let Message { timestamp, message_type, payload, .. } = message;
