@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 
-pub use decode::{Decoder, MAX_AMF3_TEXT, decode};
+pub use decode::{Decoder, MAX_AMF3_GROWTH, MAX_AMF3_TEXT, decode};
 pub use encode::encode;
 
 use crate::bytes::UnexpectedEnd;

@@ -320,6 +320,27 @@ fn bombs_in_commands_end_the_session_and_in_data_the_message() {
     }
 }
 
+/// One aggregate of messages that each let a few bytes stand for a long text again and again.
+#[test]
+fn a_message_becomes_no_more_than_a_few_times_its_size() {
+    let (length, references) = (700_usize, 370_usize);
+    let head = |number: usize| [0x80, 0x80 | (number << 1 >> 7) as u8, (number << 1 | 1) as u8 & 0x7F];
+    let array = [&[2, 0, 1, b'x', 0x11, 9][..], &head(references + 1), &[1]].concat();
+    let text = [&[6][..], &head(length), &vec![0xFF; length], &[6, 0].repeat(references)].concat();
+    let bomb = [array, text].concat();
+    let part = [&(bomb.len() as u32 | 15 << 24).to_be_bytes()[..], &[0; 7], &bomb, &[0; 4]].concat();
+    let aggregate = part.repeat((1 << 20) / part.len());
+    let sent = aggregate.len();
+    let mut client = State::Publishing.client();
+    client.send(MessageType::AGGREGATE, 1, aggregate).unwrap();
+    let packets = std::iter::from_fn(|| client.session.poll_event()).map(|event| {
+        if let Event::Packet(packet) = event { packet.payload.len() } else { panic!("{event:?}") }
+    });
+    let lengths: Vec<_> = packets.collect();
+    assert_eq!(lengths.len(), sent / part.len());
+    assert!(lengths.iter().sum::<usize>() < 4 * sent, "{} bytes of {sent}", lengths.iter().sum::<usize>());
+}
+
 /// Who goes away in the middle of something is noticed at once, not looked at again and again.
 #[test]
 fn an_end_of_input_ends_the_connection_wherever_it_comes() {

@@ -4,20 +4,22 @@ use self::amf3::Amf3;
 use super::{Amf0Error, MAX_DEPTH, MAX_VALUES, Object, Value, marker};
 use crate::bytes::Reader;
 
-pub use self::amf3::MAX_AMF3_TEXT;
+pub use self::amf3::{MAX_AMF3_GROWTH, MAX_AMF3_TEXT};
 
 /// Decodes the values of one message, in order.
 #[derive(Debug, Clone)]
 pub struct Decoder<'a> {
     reader: Reader<'a>,
     values: usize,
-    amf3_text: usize,
+    /// How many more bytes of text AMF3 values may have.
+    amf3_room: usize,
 }
 
 impl<'a> Decoder<'a> {
     /// Starts at the first byte of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { reader: Reader::new(bytes), values: 0, amf3_text: 0 }
+        let amf3_room = (bytes.len() * MAX_AMF3_GROWTH).min(MAX_AMF3_TEXT);
+        Self { reader: Reader::new(bytes), values: 0, amf3_room }
     }
 
     /// The next value, or `None` at the end of the message.

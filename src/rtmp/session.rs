@@ -41,6 +41,9 @@ pub const MAX_OUTPUT: usize = 64 << 10;
 /// Most bytes that wait behind a request for its answer. Relays send their first frames without waiting for it.
 pub const MAX_UNANSWERED: usize = 128 << 10;
 
+/// Places for what waits to be given out that are kept while nothing does.
+const KEPT_PLACES: usize = 8;
+
 /// What a client asks for or gives.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -119,7 +122,7 @@ pub struct Session {
     limits: ChunkLimits,
     reader: ChunkReader,
     replies: Replies,
-    events: VecDeque<Event>,
+    waiting: VecDeque<Waiting>,
     stage: Stage,
     /// What came behind a request that waits for its answer, as it came.
     unanswered: Vec<u8>,
@@ -128,6 +131,14 @@ pub struct Session {
     /// The NetStreams that there are, a bit each; the lowest is number 1.
     net_streams: u64,
     acknowledge: Acknowledge,
+}
+
+/// What waits to be given out.
+#[derive(Debug)]
+enum Waiting {
+    Event(Event),
+    /// A message that becomes a packet when its turn comes: the packet may be longer.
+    Media(Message),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +165,7 @@ impl Session {
             reader: ChunkReader::new(limits.for_commands()),
             limits,
             replies: Replies::default(),
-            events: VecDeque::new(),
+            waiting: VecDeque::new(),
             stage: Stage::Greeting,
             unanswered: Vec::new(),
             app: String::new(),
@@ -190,7 +201,19 @@ impl Session {
 
     /// The next thing that the client asks for or gives.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        while let Some(waiting) = self.waiting.pop_front() {
+            match waiting {
+                Waiting::Event(event) => return Some(event),
+                Waiting::Media(message) => {
+                    if let Some(packet) = media::packet(message) {
+                        return Some(Event::Packet(packet));
+                    }
+                }
+            }
+        }
+        // Messages of a few bytes make it long, and it would stay so for the whole session.
+        self.waiting.shrink_to(KEPT_PLACES);
+        None
     }
 
     /// What is to be written to the peer; empty if there is nothing.

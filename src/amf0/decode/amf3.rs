@@ -7,6 +7,10 @@ use super::{Amf0Error, Decoder, Object, Value, deeper};
 /// again.
 pub const MAX_AMF3_TEXT: usize = 256 << 10;
 
+/// And so many times the length of the message at the most: otherwise a thousand short ones, which fit into one aggregate,
+/// would become a thousand times that much. Text that is no UTF-8 is three times as long when it has been made so.
+pub const MAX_AMF3_GROWTH: usize = 4;
+
 mod marker {
     pub(super) const UNDEFINED: u8 = 0x00;
     pub(super) const NULL: u8 = 0x01;
@@ -154,11 +158,10 @@ impl<'d, 'a> Amf3<'d, 'a> {
     }
 
     fn text(&mut self, bytes: &[u8]) -> Result<String, Amf0Error> {
-        self.decoder.amf3_text += bytes.len();
-        if self.decoder.amf3_text > MAX_AMF3_TEXT {
-            return Err(Amf0Error::TooMuchText);
-        }
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+        let text = String::from_utf8_lossy(bytes);
+        let left = self.decoder.amf3_room.checked_sub(text.len());
+        self.decoder.amf3_room = left.ok_or(Amf0Error::TooMuchText)?;
+        Ok(text.into_owned())
     }
 
     /// What stands beside the lowest bit of a head: a length or the like, or `None` if the value came earlier.
@@ -291,16 +294,27 @@ mod tests {
         assert!(value(&array(MAX_VALUES - 3)).is_ok());
         assert_eq!(value(&array(MAX_VALUES - 2)), Err(Amf0Error::TooMany));
 
-        // A text of 8 KiB, and references to it.
-        let repeated = |count: usize| {
-            let head = (count << 1 | 1) as u8;
-            let text = [&[6, 0x81, 0x80, 1][..], &[b'x'; 8 << 10]].concat();
-            [&[9, head, 1][..], &text, &[6, 0].repeat(count - 1)].concat()
+        // A text, and references to it.
+        let head = |number: usize| {
+            let number = number << 1 | 1;
+            [0x80 | (number >> 14) as u8, 0x80 | (number >> 7) as u8, number as u8 & 0x7F]
         };
-        let most = MAX_AMF3_TEXT / (8 << 10);
-        assert!(value(&repeated(most)).is_ok());
-        assert_eq!(value(&repeated(most + 1)), Err(Amf0Error::TooMuchText));
-        let two = [&[0x11], &repeated(most)[..], &[0x11, 6, 3, b'x']].concat();
+        let repeated = |byte: u8, length: usize, count: usize| {
+            let text = [&[6][..], &head(length), &vec![byte; length]].concat();
+            [&[9][..], &head(count), &[1], &text, &[6, 0].repeat(count - 1)].concat()
+        };
+        let half = MAX_AMF3_TEXT / 2;
+        assert!(value(&repeated(b'x', half, 2)).is_ok());
+        assert_eq!(value(&repeated(b'x', half, 3)), Err(Amf0Error::TooMuchText));
+        let two = [&[0x11], &repeated(b'x', half, 2)[..], &[0x11, 6, 3, b'x']].concat();
         assert_eq!(decode(&two), Err(Amf0Error::TooMuchText), "one bound for all of a message");
+        assert!(value(&repeated(b'x', 1000, MAX_AMF3_GROWTH)).is_ok());
+        assert_eq!(value(&repeated(b'x', 1000, MAX_AMF3_GROWTH + 1)), Err(Amf0Error::TooMuchText));
+        assert!(value(&repeated(0xFF, 1000, 1)).is_ok());
+        assert_eq!(
+            value(&repeated(0xFF, 1000, 2)),
+            Err(Amf0Error::TooMuchText),
+            "as long as it is for viewers"
+        );
     }
 }

@@ -1,5 +1,7 @@
 use super::connect::ConnectInfo;
-use super::{Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, PublishRequest, Session, SessionError, Stage, WINDOW};
+use super::{
+    Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, PublishRequest, Session, SessionError, Stage, WINDOW, Waiting,
+};
 use crate::amf0::Value;
 use crate::rtmp::command::{Command, Level};
 
@@ -90,7 +92,7 @@ impl Session {
         }
         self.stage = Stage::Asked { stream_id };
         let (app, client) = (self.app.clone(), self.client.clone());
-        self.events.push_back(Event::PublishRequested(PublishRequest { app, name, client }));
+        self.waiting.push_back(Waiting::Event(Event::PublishRequested(PublishRequest { app, name, client })));
         Ok(())
     }
 
@@ -102,7 +104,7 @@ impl Session {
             return Ok(());
         }
         self.stage = Stage::Asked { stream_id };
-        self.events.push_back(Event::PlayRequested { app: self.app.clone(), name });
+        self.waiting.push_back(Waiting::Event(Event::PlayRequested { app: self.app.clone(), name }));
         Ok(())
     }
 
@@ -120,7 +122,7 @@ impl Session {
         self.stage = Stage::Connected;
         let code = "NetStream.Unpublish.Success";
         self.replies.status(stream_id, Level::Status, code, "Publishing has ended.");
-        self.events.push_back(Event::PublishFinished);
+        self.waiting.push_back(Waiting::Event(Event::PublishFinished));
     }
 }
 

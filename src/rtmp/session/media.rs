@@ -1,4 +1,4 @@
-use super::{Event, Session, Stage, without_selector};
+use super::{Session, Stage, Waiting, without_selector};
 use crate::amf0::{self, Decoder};
 use crate::media::{Packet, PacketKind};
 use crate::rtmp::aggregate::Parts;
@@ -10,22 +10,33 @@ impl Session {
         if !matches!(self.stage, Stage::Publishing { .. }) {
             return;
         }
-        let Message { timestamp, message_type, payload, .. } = message;
-        let (kind, payload) = match message_type {
-            MessageType::AUDIO => (PacketKind::Audio, payload),
-            MessageType::VIDEO => (PacketKind::Video, payload),
-            MessageType::DATA_AMF0 => (PacketKind::Data, payload),
-            MessageType::DATA_AMF3 => (PacketKind::Data, in_amf0(without_selector(&payload))),
-            _ => return,
-        };
-        // An empty message says nothing (Enhanced RTMP: silence) and would be no valid FLV tag.
-        if !payload.is_empty() {
-            self.events.push_back(Event::Packet(Packet { kind, timestamp, payload }));
+        if kind(message.message_type).is_some() {
+            self.waiting.push_back(Waiting::Media(message));
         }
     }
 
     pub(super) fn handle_aggregate(&mut self, aggregate: &Message) {
         Parts::new(aggregate).for_each(|part| self.handle_media(part));
+    }
+}
+
+/// The packet in a message. An empty one says nothing (Enhanced RTMP: silence) and would be no valid FLV tag.
+pub(super) fn packet(message: Message) -> Option<Packet> {
+    let Message { timestamp, message_type, payload, .. } = message;
+    let kind = kind(message_type)?;
+    let payload = match message_type {
+        MessageType::DATA_AMF3 => in_amf0(without_selector(&payload)),
+        _ => payload,
+    };
+    (!payload.is_empty()).then_some(Packet { kind, timestamp, payload })
+}
+
+fn kind(message_type: MessageType) -> Option<PacketKind> {
+    match message_type {
+        MessageType::AUDIO => Some(PacketKind::Audio),
+        MessageType::VIDEO => Some(PacketKind::Video),
+        MessageType::DATA_AMF0 | MessageType::DATA_AMF3 => Some(PacketKind::Data),
+        _ => None,
     }
 }
 
