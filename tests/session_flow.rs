@@ -151,6 +151,21 @@ fn media_is_passed_on_only_while_publishing() {
 }
 
 #[test]
+fn media_of_another_stream_of_the_same_client_is_not_mixed_in() {
+    let mut client = Client::publishing("live", "a");
+    client.command("createStream", 6.0, &[], 0).unwrap();
+    client.command("publish", 7.0, &[Value::from("b")], 2).unwrap(); // refused, which not every client looks at
+    let aggregate = [9, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0x17, 1, 0, 0, 0, 13];
+    client.send(MessageType::VIDEO, 2, vec![0x17, 1]).unwrap();
+    client.send(MessageType::AGGREGATE, 2, aggregate.to_vec()).unwrap();
+    assert_eq!(client.session.poll_event(), None);
+    for its_own_or_of_nothing in [1, 0, 3] {
+        client.send(MessageType::VIDEO, its_own_or_of_nothing, vec![0x17, 1]).unwrap();
+        assert!(matches!(client.session.poll_event(), Some(Event::Packet(_))), "{its_own_or_of_nothing}");
+    }
+}
+
+#[test]
 fn a_client_may_publish_again_on_the_same_connection() {
     let mut client = Client::publishing("live", "a");
     client.command("closeStream", 0.0, &[], 1).unwrap();

@@ -67,13 +67,18 @@ impl Session {
         self.net_streams &= !net_stream(number);
     }
 
-    /// Ends the publication unless this is another of the client's streams. Some clients name none, or a wrong one.
     fn close_stream(&mut self, number: u32) {
-        if let Stage::Publishing { stream_id } = self.stage
-            && (number == stream_id || self.net_streams & net_stream(number) == 0)
-        {
+        if let Some(stream_id) = self.published_by(number) {
             self.finish_publish(stream_id);
         }
+    }
+
+    /// The stream that is published, unless this is the number of another of the client's streams. Some clients say none,
+    /// or a wrong one.
+    pub(super) fn published_by(&self, number: u32) -> Option<u32> {
+        let Stage::Publishing { stream_id } = self.stage else { return None };
+        let is_it = number == stream_id || self.net_streams & net_stream(number) == 0;
+        is_it.then_some(stream_id)
     }
 
     /// What comes before `publish`; a name that is too long is not sent back.

@@ -1,4 +1,4 @@
-use super::{Session, Stage, Waiting, without_selector};
+use super::{Session, Waiting, without_selector};
 use crate::amf0::{self, Decoder};
 use crate::media::{Packet, PacketKind};
 use crate::rtmp::aggregate::Parts;
@@ -7,10 +7,7 @@ use crate::rtmp::message::{Message, MessageType};
 impl Session {
     /// Passes on what belongs to a stream.
     pub(super) fn handle_media(&mut self, message: Message) {
-        if !matches!(self.stage, Stage::Publishing { .. }) {
-            return;
-        }
-        if kind(message.message_type).is_some() {
+        if self.published_by(message.stream_id).is_some() && kind(message.message_type).is_some() {
             self.waiting.push_back(Waiting::Media(message));
         }
     }
@@ -48,4 +45,25 @@ fn in_amf0(data: &[u8]) -> Vec<u8> {
         amf0::encode(&value, &mut converted);
     }
     converted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Timestamp;
+    use crate::rtmp::chunk::ChunkLimits;
+    use crate::rtmp::handshake::RANDOM_LENGTH;
+    use crate::rtmp::session::{KEPT_PLACES, Stage};
+
+    #[test]
+    fn places_in_the_queue_are_given_back() {
+        let mut session = Session::new(ChunkLimits::default(), Box::new([0; RANDOM_LENGTH]));
+        session.stage = Stage::Publishing { stream_id: 1 };
+        for _ in 0..1000 {
+            let (timestamp, message_type) = (Timestamp(0), MessageType::AUDIO);
+            session.handle_media(Message { timestamp, message_type, stream_id: 1, payload: vec![0x2F] });
+        }
+        assert_eq!(std::iter::from_fn(|| session.poll_event()).count(), 1000);
+        assert!(session.waiting.capacity() <= 2 * KEPT_PLACES, "{}", session.waiting.capacity());
+    }
 }
