@@ -15,7 +15,7 @@ pub enum FrameType {
     Disposable,
     /// 4: reserved for servers.
     GeneratedKey,
-    /// 5: a command to the player, no frame.
+    /// 5: a command to the player, no frame. Only metadata of Enhanced RTMP, where it means nothing, has it.
     Command,
     /// 0, 6 and 7.
     Unknown(u8),
@@ -42,7 +42,7 @@ pub enum VideoContent {
     },
     /// Nothing more comes in this sequence.
     EndOfSequence,
-    /// Metadata (colour volume, HDR) or a command to the player: neither starts nor holds a picture.
+    /// Metadata (colour volume, HDR), a configuration that decoders have in another form: no picture.
     Other,
 }
 
@@ -76,19 +76,20 @@ pub(super) const EX_HEADER: u8 = 0x80;
 pub(super) const CODED_FRAMES_X: u8 = 3;
 /// Colour and other properties that are no configuration of the decoder.
 const METADATA: u8 = 4;
-/// AV1's configuration as an MPEG-2 transport stream has it.
-const MPEG2_TS_SEQUENCE_START: u8 = 5;
 /// The packet type of several tracks.
 pub(super) const MULTITRACK: u8 = 6;
 
 impl VideoTagHeader {
-    /// Reads the head of `payload`; `None` if it is cut off, or nothing but an enhanced command to the player.
+    /// Reads the head of `payload`; `None` if it is cut off, or nothing but a command to the player.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(payload);
         let first = reader.u8().ok()?;
         if first & EX_HEADER != 0 {
             let enhanced = enhanced(payload)?;
             Self::enhanced(FrameType::of(first), &enhanced)
+        } else if FrameType::of(first) == FrameType::Command {
+            // The codec that it names need not be that of the stream.
+            None
         } else {
             Self::legacy(first, &mut reader).ok()
         }
@@ -114,7 +115,6 @@ impl VideoTagHeader {
     fn legacy(first: u8, reader: &mut Reader<'_>) -> Result<Self, UnexpectedEnd> {
         let (frame_type, codec) = (FrameType::of(first), first & 0x0F);
         let content = match codec {
-            _ if frame_type == FrameType::Command => VideoContent::Other,
             AVC | HEVC | AV1 => match reader.u8()? {
                 0 => VideoContent::SequenceHeader,
                 1 => VideoContent::Frames { composition_time: reader.i24()? },
@@ -153,7 +153,7 @@ impl VideoTagHeader {
 /// What a track's part of a payload is for; `None` if its frame is cut off.
 fn content(packet_type: u8, part: &Part<'_>) -> Option<VideoContent> {
     Some(match packet_type {
-        SEQUENCE_START | MPEG2_TS_SEQUENCE_START => VideoContent::SequenceHeader,
+        SEQUENCE_START => VideoContent::SequenceHeader,
         CODED_FRAMES if has_composition_time(part.codec) => {
             VideoContent::Frames { composition_time: Reader::new(part.body).i24().ok()? }
         }
@@ -251,9 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn old_codecs_have_no_packet_type_and_commands_are_no_frames() {
+    fn old_codecs_have_no_packet_type_and_commands_are_nothing() {
         assert!(parse(&[0x12]).is_keyframe());
-        assert_eq!(parse(&[0x57, 0]).content, VideoContent::Other);
+        assert_eq!(VideoTagHeader::parse(&[0x57, 0]), None, "as Wowza sends it");
     }
 
     #[test]
@@ -268,6 +268,11 @@ mod tests {
         assert_eq!(parse(b"\x92av01").content, VideoContent::EndOfSequence);
         assert_eq!(parse(b"\xD4hvc1\x02").content, VideoContent::Other, "metadata, whatever its frame type");
         assert_eq!(VideoTagHeader::parse(b"\xD0\x00"), None, "a command has no codec");
+        assert_eq!(
+            parse(b"\x95av01\x80").content,
+            VideoContent::Other,
+            "a configuration for transport streams"
+        );
     }
 
     #[test]

@@ -182,15 +182,17 @@ impl HeaderCache {
         self.aside.put(codec, header);
     }
 
-    /// Notes the codec of a track. With another one its headers are void; those that have been put aside for this one count.
+    /// Notes the codec of a track. The headers of another one are put aside, those that have been put aside for this one
+    /// count.
     pub(super) fn note_codec(&mut self, track: u8, codec: Codec) {
         let kind = codec.kind();
         let is_it = |known: &&mut TrackCodec| known.track == track && known.codec.kind() == kind;
         match self.codecs.iter_mut().find(is_it) {
             Some(known) if known.codec == codec => {}
             Some(known) => {
-                known.codec = codec;
-                self.headers.retain(|header| (header.kind, header.track) != (kind, track));
+                let other = std::mem::replace(&mut known.codec, codec);
+                let of_track = self.headers.extract_if(.., |header| header.is_of(track, kind));
+                of_track.for_each(|header| self.aside.put(other, header));
             }
             None => self.codecs.push(TrackCodec { track, codec }),
         }
@@ -389,12 +391,14 @@ mod tests {
     }
 
     #[test]
-    fn another_codec_voids_the_headers_of_its_track() {
+    fn another_codec_puts_the_headers_of_its_track_aside() {
         let mut cache = cache(&[video(0, b"avc1"), video(1, b"avc1")]);
         cache.store(PacketKind::Video, 0, Role::Sequence, b"old");
         cache.store(PacketKind::Video, 1, Role::Sequence, b"other");
         cache.note_codec(0, video(0, b"hvc1").codec);
         assert_eq!(cache.headers.len(), 1);
         assert_eq!(cache.codecs(PacketKind::Video), [video(0, b"hvc1"), video(1, b"avc1")]);
+        cache.note_codec(0, video(0, b"avc1").codec);
+        assert_eq!(cache.headers[0].payload, b"old", "which it is again");
     }
 }

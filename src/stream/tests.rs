@@ -7,6 +7,7 @@ mod life;
 mod resume;
 mod start;
 mod still;
+mod strays;
 mod variants;
 mod vitals;
 mod window;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::burst::Burst;
 use super::cursor::{Ahead, Cursor, Start};
 use super::event::{EndReason, Outlet, StreamEvent};
-use super::headers::{MAX_HEADER, Wanted};
+use super::headers::{MAX_HEADER, NotThere, Wanted};
 use super::live::LiveStream;
 use super::publication::Publication;
 use super::registry::{PublishError, Registry};
@@ -51,6 +52,9 @@ fn settings() -> StreamSettings {
 fn name() -> StreamName {
     StreamName::new("live", "cam1").unwrap()
 }
+
+/// Kind, time and body of a tag.
+type Tag = (PacketKind, u32, Vec<u8>);
 
 /// A publisher with a clock of its own: one millisecond of arrival for each of media time.
 struct Encoder {
@@ -134,6 +138,21 @@ impl Encoder {
         let mut bursts = Vec::new();
         self.live().peek(cursor, &mut bursts, usize::MAX, self.now());
         bursts
+    }
+
+    /// What one gets who joins now and asks for this: kinds, times and bodies behind the metadata.
+    fn joined(&self, wanted: Wanted) -> Result<Vec<Tag>, NotThere> {
+        let variant = self.live().variant(wanted)?;
+        let bursts = self.peek(&mut Cursor::new(Start::Gop, variant));
+        let flv = bursts.iter().map(|burst| burst.plain(&variant)).collect::<Vec<_>>().concat();
+        let mut rest = &flv[FILE_HEADER_LENGTH..];
+        let mut tags = Vec::new();
+        while let Some((kind, timestamp, body, behind)) = split_tag(rest) {
+            tags.push((kind, timestamp.0, body.to_vec()));
+            rest = behind;
+        }
+        assert!(rest.is_empty() && tags[0].0 == Data);
+        Ok(tags.split_off(1))
     }
 
     /// Everything in front of `cursor`, taken.

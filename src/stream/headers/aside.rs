@@ -7,19 +7,24 @@ use crate::media::PacketKind;
 pub(super) struct Aside(Vec<(Codec, Header)>);
 
 impl Aside {
-    /// Puts a header here, in the place of one for the same. What there is no room for is forgotten.
+    /// Puts a header here, in the place of one for the same. The oldest make room for it.
     pub(super) fn put(&mut self, codec: Codec, header: Header) {
-        self.0.retain(|(_, other)| !other.is_for_the_same_as(&header));
-        let held: usize = self.0.iter().map(|(_, header)| header.payload.len()).sum();
-        if self.0.len() < MAX_HEADERS && held + header.payload.len() <= MAX_HEADER_BYTES {
-            self.0.push((codec, header));
+        self.0.retain(|(of, other)| *of != codec || !other.is_for_the_same_as(&header));
+        self.0.push((codec, header));
+        while self.0.len() > MAX_HEADERS || self.held() > MAX_HEADER_BYTES {
+            self.0.remove(0);
         }
     }
 
-    /// Takes the headers of a track out. Those for another codec are void.
+    /// Takes the headers of a track with this codec out.
     pub(super) fn take(&mut self, kind: PacketKind, track: u8, codec: Codec) -> Vec<Header> {
-        let of_track = self.0.extract_if(.., |(_, header)| (header.kind, header.track) == (kind, track));
-        of_track.filter(|(of, _)| *of == codec).map(|(_, header)| header).collect()
+        let is_it = |(of, header): &mut (Codec, Header)| *of == codec && header.is_of(track, kind);
+        self.0.extract_if(.., is_it).map(|(_, header)| header).collect()
+    }
+
+    /// Bytes of all of them.
+    fn held(&self) -> usize {
+        self.0.iter().map(|(_, header)| header.payload.len()).sum()
     }
 }
 
@@ -40,12 +45,15 @@ mod tests {
         let mut aside = Aside::default();
         assert_eq!(aside.take(PacketKind::Video, 0, avc).len(), 0);
         aside.put(avc, header(0, 5));
-        aside.put(hevc, header(0, MAX_HEADER_BYTES));
+        aside.put(avc, header(0, 6));
+        aside.put(hevc, header(0, MAX_HEADER_BYTES - 6));
+        let lengths =
+            |aside: &Aside| aside.0.iter().map(|(_, header)| header.payload.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(&aside), [6, MAX_HEADER_BYTES - 6], "the newest of each codec");
         aside.put(avc, header(1, 1));
-        let lengths: Vec<_> = aside.0.iter().map(|(_, header)| header.payload.len()).collect();
-        assert_eq!(lengths, [MAX_HEADER_BYTES], "the newest of a track, and no byte more");
+        assert_eq!(lengths(&aside), [MAX_HEADER_BYTES - 6, 1], "the oldest goes for one byte too many");
         assert_eq!(aside.take(PacketKind::Video, 0, avc).len(), 0, "of another codec");
-        assert_eq!(aside.take(PacketKind::Video, 0, hevc).len(), 0, "and void then");
+        assert_eq!(aside.take(PacketKind::Video, 0, hevc).len(), 1);
         (0..=MAX_HEADERS as u8).for_each(|track| aside.put(avc, header(track, 1)));
         assert_eq!(aside.0.len(), MAX_HEADERS);
         assert_eq!(aside.take(PacketKind::Video, 7, avc).len(), 1);

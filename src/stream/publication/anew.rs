@@ -23,7 +23,11 @@ impl Publication {
         role: Option<Role>,
         now: Instant,
     ) -> bool {
-        let takes = self.see(track, codec, now);
+        let takes = match role {
+            // A track is what a decoder is configured for or fed with; what is said about it makes none, and no other.
+            Some(Role::Description) => self.progress.tracks.has(track, codec),
+            _ => self.see(track, codec, now),
+        };
         if let Some(role) = role.filter(|_| !takes && packet.payload.len() <= MAX_HEADER) {
             self.live.put_header_aside(codec, track, role, &packet.payload);
         }

@@ -134,6 +134,11 @@ impl TrackList {
         self.decided
     }
 
+    /// Whether there is this track, with this codec.
+    pub(super) fn has(&self, track: u8, codec: Codec) -> bool {
+        self.known.iter().any(|known| known.is_of(track, codec.kind()) && known.codec == codec)
+    }
+
     /// Looks at the track of a packet. After [`Seen::Surprise`] the stream must begin anew.
     pub(super) fn see(&mut self, track: u8, codec: Codec, now: Instant) -> Seen {
         let kind = codec.kind();

@@ -1,25 +1,7 @@
 use super::*;
-use crate::stream::headers::NotThere;
 
 fn wanted(form: Form, track: u8) -> Wanted {
     Wanted { form, track, only: None }
-}
-
-impl Encoder {
-    /// What one gets who joins now and asks for this: kinds, times and bodies behind the metadata.
-    fn joined(&self, wanted: Wanted) -> Result<Vec<(PacketKind, u32, Vec<u8>)>, NotThere> {
-        let variant = self.live().variant(wanted)?;
-        let bursts = self.peek(&mut Cursor::new(Start::Gop, variant));
-        let flv = bursts.iter().map(|burst| burst.plain(&variant)).collect::<Vec<_>>().concat();
-        let mut rest = &flv[FILE_HEADER_LENGTH..];
-        let mut tags = Vec::new();
-        while let Some((kind, timestamp, body, behind)) = split_tag(rest) {
-            tags.push((kind, timestamp.0, body.to_vec()));
-            rest = behind;
-        }
-        assert!(rest.is_empty() && tags[0].0 == Data);
-        Ok(tags.split_off(1))
-    }
 }
 
 /// OBS with two video tracks: track 0 as ever, the other one wrapped.
