@@ -7,12 +7,14 @@ mod enhanced;
 pub mod metadata;
 mod size;
 mod sound;
+mod split;
 pub mod tag;
 pub mod variant;
 pub mod video;
 
 pub use size::picture_size;
 pub use sound::{SoundFormat, sound_format};
+pub use split::split_tracks;
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The first bytes of an audio payload (annex E.4.2.1; Enhanced RTMP v2, "ExAudioTagHeader").
 
 use super::FourCc;
-use super::enhanced::{CODED_FRAMES, Enhanced, Layout, SEQUENCE_START};
+use super::enhanced::{CODED_FRAMES, Enhanced, SEQUENCE_START};
 use crate::bytes::{Reader, UnexpectedEnd};
 
 /// How the codec is named.
@@ -22,7 +22,7 @@ pub enum AudioContent {
     Frames,
     /// Which channel is which, where the decoder's configuration does not say.
     ChannelLayout,
-    /// A packet without sound: an empty AAC frame, an end of sequence.
+    /// A packet without sound: an empty AAC frame or configuration, an end of sequence.
     Other,
 }
 
@@ -35,8 +35,6 @@ pub struct AudioTagHeader {
     pub content: AudioContent,
     /// Which track it belongs to; of several, the first that has something in it. Without a word about it, 0.
     pub track: u8,
-    /// Whether the payload may hold several tracks.
-    pub many_tracks: bool,
     /// Nanoseconds to add to the timestamp, below 1,000,000.
     pub nano_offset: u32,
 }
@@ -61,37 +59,36 @@ impl AudioTagHeader {
         }
     }
 
-    /// The tracks of a payload that [may hold several](Self::many_tracks), and their codecs.
-    pub fn tracks(payload: &[u8]) -> impl Iterator<Item = (u8, AudioCodec)> {
-        let enhanced = enhanced(payload).filter(|_| payload[0] >> 4 == EX_HEADER);
-        let parts = enhanced.into_iter().flat_map(|enhanced| enhanced.parts());
-        parts.map(|part| (part.track, AudioCodec::Enhanced(part.codec)))
-    }
-
     fn legacy(format: u8, reader: &mut Reader<'_>) -> Result<Self, UnexpectedEnd> {
         let content = match format {
-            AAC if reader.u8()? == 0 => AudioContent::SequenceHeader,
+            AAC => {
+                let packet_type = reader.u8()?;
+                match packet_type {
+                    _ if reader.is_empty() => AudioContent::Other,
+                    0 => AudioContent::SequenceHeader,
+                    _ => AudioContent::Frames,
+                }
+            }
             _ if reader.is_empty() => AudioContent::Other,
             _ => AudioContent::Frames,
         };
-        Ok(Self { codec: AudioCodec::Legacy(format), content, track: 0, many_tracks: false, nano_offset: 0 })
+        Ok(Self { codec: AudioCodec::Legacy(format), content, track: 0, nano_offset: 0 })
     }
 
     fn enhanced(enhanced: &Enhanced<'_>) -> Option<Self> {
         // Of several tracks some may have nothing in this packet.
         let first = enhanced.parts().find(|part| !part.body.is_empty()).or(enhanced.parts().next())?;
         let content = match enhanced.packet_type {
+            SEQUENCE_START if first.body.is_empty() && is_configured(first.codec) => AudioContent::Other,
             SEQUENCE_START => AudioContent::SequenceHeader,
             CODED_FRAMES if !first.body.is_empty() => AudioContent::Frames,
             MULTICHANNEL_CONFIG => AudioContent::ChannelLayout,
             _ => AudioContent::Other,
         };
-        let many_tracks = matches!(enhanced.layout, Layout::ManyTracks | Layout::ManyCodecs);
         Some(Self {
             codec: AudioCodec::Enhanced(first.codec),
             content,
             track: first.track,
-            many_tracks,
             nano_offset: enhanced.nano_offset,
         })
     }
@@ -100,6 +97,11 @@ impl AudioTagHeader {
     pub fn is_sequence_header(&self) -> bool {
         self.content == AudioContent::SequenceHeader
     }
+}
+
+/// Whether a codec has a configuration. The others say with an empty one that their track is there.
+fn is_configured(codec: FourCc) -> bool {
+    matches!(&codec.0, b"mp4a" | b"Opus" | b"fLaC")
 }
 
 /// Takes an enhanced payload apart; `None` if it is cut off.
@@ -156,7 +158,14 @@ mod tests {
     fn aac_has_sequence_headers_and_empty_frames() {
         assert_eq!(content(&[0xAF, 0, 0x12, 0x10]), AudioContent::SequenceHeader);
         assert_eq!(content(&[0xAF, 1, 0x21]), AudioContent::Frames);
-        assert_eq!(content(&[0xAF, 1]), AudioContent::Other, "an empty frame");
+        for payload in [&[0xAF, 1][..], &[0xAF, 0], b"\x90mp4a", b"\x90Opus", b"\x91mp4a"] {
+            assert_eq!(content(payload), AudioContent::Other, "{payload:02x?} is empty");
+        }
+        assert_eq!(
+            content(b"\x90ac-3"),
+            AudioContent::SequenceHeader,
+            "which is all that there is to configure"
+        );
         assert_eq!(AudioTagHeader::parse(&[0xAF]), None);
     }
 
@@ -176,11 +185,9 @@ mod tests {
         assert_eq!(content(b"\x94mp4a\x01"), AudioContent::ChannelLayout);
         assert_eq!(content(b"\x92mp4a"), AudioContent::Other);
         let second = AudioTagHeader::parse(b"\x95\x01Opus\x01x").unwrap();
-        assert_eq!((second.track, second.content, second.many_tracks), (1, AudioContent::Frames, false));
+        assert_eq!((second.track, second.content), (1, AudioContent::Frames));
         assert_eq!(AudioTagHeader::parse(b"\x90Opu"), None);
         let several = b"\x95\x11Opus\0\0\0\0\x02\0\0\x01y";
-        let tracks: Vec<_> = AudioTagHeader::tracks(several).collect();
-        assert_eq!(tracks, [(0, opus.codec), (2, opus.codec)]);
         let head = AudioTagHeader::parse(several).unwrap();
         assert_eq!((head.track, head.content), (2, AudioContent::Frames), "track 0 has nothing here");
     }

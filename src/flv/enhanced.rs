@@ -26,7 +26,8 @@ pub(super) struct Enhanced<'a> {
     pub(super) layout: Layout,
     /// The codec of all tracks, unless each names its own.
     codec: Option<FourCc>,
-    rest: &'a [u8],
+    /// Behind the codec of all tracks.
+    pub(super) rest: &'a [u8],
 }
 
 /// How the tracks lie in a payload.

@@ -1,7 +1,7 @@
 //! The first bytes of a video payload (annex E.4.3.1; Enhanced RTMP v2, "ExVideoTagHeader").
 
 use super::FourCc;
-use super::enhanced::{CODED_FRAMES, Enhanced, Layout, Part, SEQUENCE_END, SEQUENCE_START};
+use super::enhanced::{CODED_FRAMES, Enhanced, Part, SEQUENCE_END, SEQUENCE_START};
 use crate::bytes::{Reader, UnexpectedEnd};
 
 /// What kind of frame a payload holds.
@@ -42,6 +42,8 @@ pub enum VideoContent {
     },
     /// Nothing more comes in this sequence.
     EndOfSequence,
+    /// A configuration or a frame of no bytes, which stands for nothing.
+    Empty,
     /// Metadata (colour volume, HDR), a configuration that decoders have in another form: no picture.
     Other,
 }
@@ -57,8 +59,6 @@ pub struct VideoTagHeader {
     pub content: VideoContent,
     /// Which track it belongs to; of several, the first that has something in it. Without a word about it, 0.
     pub track: u8,
-    /// Whether the payload may hold several tracks.
-    pub many_tracks: bool,
     /// Nanoseconds to add to the timestamp, below 1,000,000.
     pub nano_offset: u32,
 }
@@ -95,13 +95,6 @@ impl VideoTagHeader {
         }
     }
 
-    /// The tracks of a payload that [may hold several](Self::many_tracks), and their codecs.
-    pub fn tracks(payload: &[u8]) -> impl Iterator<Item = (u8, VideoCodec)> {
-        let enhanced = enhanced(payload).filter(|_| payload[0] & EX_HEADER != 0);
-        let parts = enhanced.into_iter().flat_map(|enhanced| enhanced.parts());
-        parts.map(|part| (part.track, VideoCodec::Enhanced(part.codec)))
-    }
-
     /// Whether a decoder can begin here.
     pub fn is_keyframe(&self) -> bool {
         self.frame_type == FrameType::Key && matches!(self.content, VideoContent::Frames { .. })
@@ -115,49 +108,41 @@ impl VideoTagHeader {
     fn legacy(first: u8, reader: &mut Reader<'_>) -> Result<Self, UnexpectedEnd> {
         let (frame_type, codec) = (FrameType::of(first), first & 0x0F);
         let content = match codec {
-            AVC | HEVC | AV1 => match reader.u8()? {
-                0 => VideoContent::SequenceHeader,
-                1 => VideoContent::Frames { composition_time: reader.i24()? },
-                2 => VideoContent::EndOfSequence,
-                _ => VideoContent::Other,
-            },
+            AVC | HEVC | AV1 => {
+                let (packet_type, composition_time) = (reader.u8()?, reader.i24());
+                match packet_type {
+                    0 | 1 if reader.is_empty() => VideoContent::Empty,
+                    0 => VideoContent::SequenceHeader,
+                    1 => VideoContent::Frames { composition_time: composition_time? },
+                    2 => VideoContent::EndOfSequence,
+                    _ => VideoContent::Other,
+                }
+            }
+            _ if reader.is_empty() => VideoContent::Empty,
             _ => VideoContent::Frames { composition_time: 0 },
         };
-        Ok(Self {
-            frame_type,
-            codec: VideoCodec::Legacy(codec),
-            content,
-            track: 0,
-            many_tracks: false,
-            nano_offset: 0,
-        })
+        Ok(Self { frame_type, codec: VideoCodec::Legacy(codec), content, track: 0, nano_offset: 0 })
     }
 
     fn enhanced(frame_type: FrameType, enhanced: &Enhanced<'_>) -> Option<Self> {
         // Of several tracks some may have nothing in this packet.
-        let mut parts = enhanced.parts();
-        let (first, content) = parts.find_map(|part| Some((part, content(enhanced.packet_type, &part)?)))?;
-        let many_tracks = matches!(enhanced.layout, Layout::ManyTracks | Layout::ManyCodecs);
+        let known = || enhanced.parts().filter_map(|part| Some((part, content(enhanced.packet_type, &part)?)));
+        let is_something = |(_, content): &(Part<'_>, VideoContent)| *content != VideoContent::Empty;
+        let (first, content) = known().find(is_something).or(known().next())?;
         let codec = VideoCodec::Enhanced(first.codec);
-        Some(Self {
-            frame_type,
-            codec,
-            content,
-            track: first.track,
-            many_tracks,
-            nano_offset: enhanced.nano_offset,
-        })
+        Some(Self { frame_type, codec, content, track: first.track, nano_offset: enhanced.nano_offset })
     }
 }
 
 /// What a track's part of a payload is for; `None` if its frame is cut off.
 fn content(packet_type: u8, part: &Part<'_>) -> Option<VideoContent> {
+    let mut reader = Reader::new(part.body);
+    let has_composition_time = packet_type == CODED_FRAMES && has_composition_time(part.codec);
+    let composition_time = if has_composition_time { reader.i24().ok()? } else { 0 };
     Some(match packet_type {
+        SEQUENCE_START | CODED_FRAMES | CODED_FRAMES_X if reader.is_empty() => VideoContent::Empty,
         SEQUENCE_START => VideoContent::SequenceHeader,
-        CODED_FRAMES if has_composition_time(part.codec) => {
-            VideoContent::Frames { composition_time: Reader::new(part.body).i24().ok()? }
-        }
-        CODED_FRAMES | CODED_FRAMES_X => VideoContent::Frames { composition_time: 0 },
+        CODED_FRAMES | CODED_FRAMES_X => VideoContent::Frames { composition_time },
         SEQUENCE_END => VideoContent::EndOfSequence,
         _ => VideoContent::Other,
     })
@@ -246,13 +231,16 @@ mod tests {
 
     #[test]
     fn composition_times_are_signed() {
-        assert_eq!(parse(&[0x27, 1, 0xFF, 0xFF, 0xD8]).content, VideoContent::Frames { composition_time: -40 });
-        assert_eq!(parse(&[0x1C, 1, 0, 0, 80]).content, VideoContent::Frames { composition_time: 80 });
+        assert_eq!(
+            parse(&[0x27, 1, 0xFF, 0xFF, 0xD8, 1]).content,
+            VideoContent::Frames { composition_time: -40 }
+        );
+        assert_eq!(parse(&[0x1C, 1, 0, 0, 80, 1]).content, VideoContent::Frames { composition_time: 80 });
     }
 
     #[test]
     fn old_codecs_have_no_packet_type_and_commands_are_nothing() {
-        assert!(parse(&[0x12]).is_keyframe());
+        assert!(parse(&[0x12, 1]).is_keyframe());
         assert_eq!(VideoTagHeader::parse(&[0x57, 0]), None, "as Wowza sends it");
     }
 
@@ -261,7 +249,7 @@ mod tests {
         let hevc = parse(b"\x90hvc1\x01");
         assert!(hevc.is_sequence_header());
         assert_eq!(hevc.codec.name(), "HEVC");
-        assert_eq!(parse(b"\x91hvc1\xFF\xFF\xFE").content, VideoContent::Frames { composition_time: -2 });
+        assert_eq!(parse(b"\x91hvc1\xFF\xFF\xFE\x01").content, VideoContent::Frames { composition_time: -2 });
         assert!(parse(b"\x93hvc1\x01").is_keyframe());
         assert!(parse(b"\x91av01\x01").is_keyframe());
         assert!(!parse(b"\xA1av01\x01").is_keyframe());
@@ -278,17 +266,13 @@ mod tests {
     #[test]
     fn tracks_are_found_behind_modifiers() {
         let second = parse(b"\x97\0\0\x06\x01avc1\x02\0\0\x28\x01");
-        assert_eq!((second.track, second.many_tracks), (2, false));
+        assert_eq!(second.track, 2);
         assert_eq!(second.content, VideoContent::Frames { composition_time: 40 });
         assert!(second.is_keyframe());
         let many = parse(b"\x96\x20vp09\x01\0\0\x01aav01\x02\0\0\x01b");
-        assert_eq!((many.track, many.many_tracks, many.codec.name()), (1, true, "VP9".into()));
+        assert_eq!((many.track, many.codec.name()), (1, "VP9".into()));
         assert!(many.is_sequence_header());
         assert_eq!(VideoTagHeader::parse(b"\x96\x20"), None, "no track at all");
-        let tracks: Vec<_> = VideoTagHeader::tracks(b"\x96\x20vp09\x01\0\0\x01aav01\x02\0\0\x01b")
-            .map(|track| track.0)
-            .collect();
-        assert_eq!(tracks, [1, 2]);
         assert_eq!(parse(b"\xA6\x11avc1\0\0\0\0\x01\0\0\x03\0\0\0").track, 1, "track 0 has nothing here");
     }
 
@@ -296,6 +280,22 @@ mod tests {
     fn a_codec_with_two_names_is_one() {
         assert_eq!(parse(&[0x1C, 1, 0, 0, 0]).codec.canonical(), parse(b"\x91hvc1\0\0\0").codec);
         assert_eq!(parse(&[0x12]).codec.canonical(), VideoCodec::Legacy(2));
+    }
+
+    #[test]
+    fn frames_and_configurations_of_no_bytes_are_empty() {
+        for payload in [
+            &b"\x17\0\0\0\0"[..],
+            b"\x17\0",
+            b"\x17\x01\0\0\0",
+            b"\x12",
+            b"\x90hvc1",
+            b"\x91hvc1\0\0\0",
+            b"\x93hvc1",
+            b"\x91av01",
+        ] {
+            assert_eq!(parse(payload).content, VideoContent::Empty, "{payload:02x?}");
+        }
     }
 
     #[test]

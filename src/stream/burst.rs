@@ -46,8 +46,6 @@ pub(crate) struct Framed<'a> {
 pub(crate) enum Opening {
     /// A keyframe of this video track.
     Keyframe(u8),
-    /// Keyframes of several video tracks in one packet.
-    Keyframes,
     /// Anything else.
     Other,
 }
@@ -99,11 +97,7 @@ struct Layout {
 impl Opening {
     /// Whether a player of this video track can begin here.
     pub(crate) fn is_keyframe_of(self, track: u8) -> bool {
-        match self {
-            Self::Keyframe(of) => of == track,
-            Self::Keyframes => true,
-            Self::Other => false,
-        }
+        self == Self::Keyframe(track)
     }
 }
 

@@ -17,6 +17,7 @@ use super::live::LiveStream;
 use super::registry::{Held, Registry};
 use crate::flv::audio::{AudioContent, AudioTagHeader};
 use crate::flv::metadata::DataMessage;
+use crate::flv::split_tracks;
 use crate::flv::tag::MAX_TAG_BODY;
 use crate::flv::video::{VideoContent, VideoTagHeader};
 use crate::media::{Packet, PacketKind};
@@ -124,18 +125,11 @@ impl Publication {
         if self.is_longer(&packet, MAX_PAYLOAD, "packet") {
             return;
         }
-        match packet.kind {
-            PacketKind::Data => self.data(&packet, now),
-            PacketKind::Audio => {
-                if let Some(head) = AudioTagHeader::parse(&packet.payload) {
-                    self.audio(packet, &head, now);
-                }
-            }
-            PacketKind::Video => {
-                if let Some(head) = VideoTagHeader::parse(&packet.payload) {
-                    self.video(packet, &head, now);
-                }
-            }
+        if let Some(parts) = split_tracks(packet.kind, &packet.payload) {
+            // One of them too many costs the others nothing.
+            parts.take(MAX_TRACKS).for_each(|payload| self.take(Packet { payload, ..packet }, now));
+        } else {
+            self.take(packet, now);
         }
         self.decide_tracks(now);
     }
@@ -182,16 +176,27 @@ impl Publication {
         None
     }
 
+    /// Takes a packet of one track, or of data.
+    fn take(&mut self, packet: Packet, now: Instant) {
+        match packet.kind {
+            PacketKind::Data => self.data(&packet, now),
+            PacketKind::Audio => {
+                if let Some(head) = AudioTagHeader::parse(&packet.payload) {
+                    self.audio(packet, &head, now);
+                }
+            }
+            PacketKind::Video => {
+                if let Some(head) = VideoTagHeader::parse(&packet.payload) {
+                    self.video(packet, &head, now);
+                }
+            }
+        }
+    }
+
     fn audio(&mut self, packet: Packet, head: &AudioTagHeader, now: Instant) {
         let (codec, role) = (Codec::Audio(head.codec.canonical()), audio_role(head.content));
         if head.content == AudioContent::Other || !self.takes(&packet, head.track, codec, role, now) {
             return;
-        }
-        if head.many_tracks {
-            // One of them too many costs the others nothing.
-            for (track, codec) in AudioTagHeader::tracks(&packet.payload).take(MAX_TRACKS) {
-                self.see(track, Codec::Audio(codec), now);
-            }
         }
         match role {
             Some(role) => self.header(packet, head.track, role, now),
@@ -201,23 +206,15 @@ impl Publication {
 
     fn video(&mut self, packet: Packet, head: &VideoTagHeader, now: Instant) {
         // The end of a sequence is not for viewers: the end of the response tells them.
+        let is_for_viewers = !matches!(head.content, VideoContent::EndOfSequence | VideoContent::Empty);
         let (codec, role) = (Codec::Video(head.codec.canonical()), video_role(head.content));
-        if head.content == VideoContent::EndOfSequence || !self.takes(&packet, head.track, codec, role, now) {
+        if !is_for_viewers || !self.takes(&packet, head.track, codec, role, now) {
             return;
-        }
-        if head.many_tracks {
-            for (track, codec) in VideoTagHeader::tracks(&packet.payload).take(MAX_TRACKS) {
-                self.see(track, Codec::Video(codec), now);
-            }
         }
         if let Some(role) = role {
             return self.header(packet, head.track, role, now);
         }
-        let opening = match head.is_keyframe() {
-            true if head.many_tracks => Opening::Keyframes,
-            true => Opening::Keyframe(head.track),
-            false => Opening::Other,
-        };
+        let opening = if head.is_keyframe() { Opening::Keyframe(head.track) } else { Opening::Other };
         self.frame(packet, head.track, opening, now);
     }
 

@@ -8,6 +8,7 @@ mod resume;
 mod start;
 mod still;
 mod strays;
+mod together;
 mod variants;
 mod vitals;
 mod window;

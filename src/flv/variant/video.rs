@@ -38,8 +38,7 @@ pub(super) fn shape(form: Form, track: u8, payload: &[u8]) -> Shaped {
 fn shape_legacy(form: Form, payload: &[u8]) -> Shaped {
     let Some(header) = VideoTagHeader::parse(payload) else { return Shaped::Nothing };
     let VideoCodec::Legacy(id) = header.codec else { return Shaped::Nothing };
-    let is_empty = matches!(header.content, VideoContent::Frames { .. }) && payload.len() <= LEGACY_HEAD;
-    if is_empty || header.content == VideoContent::Other || payload.len() < LEGACY_HEAD {
+    if matches!(header.content, VideoContent::Empty | VideoContent::Other) || payload.len() < LEGACY_HEAD {
         return Shaped::Nothing;
     }
     match (id, form) {

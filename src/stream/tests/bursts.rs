@@ -92,12 +92,12 @@ fn frames_that_are_received_together_go_out_together() {
     let mut encoder = Encoder::with_both_tracks(settings());
     encoder.video(true, 1);
     for _ in 0..5 {
-        encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0]);
+        encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0, 1]);
     }
     encoder.send_with_more(Audio, &[0xAF, 1, 5]);
     encoder.video(false, 1);
     // A frame does not wait because audio was received with it.
-    encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0]);
+    encoder.send_with_more(Video, &[0x27, 1, 0, 0, 0, 1]);
     encoder.audio();
     let bursts = encoder.take(&mut encoder.cursor(Start::Gop));
     let lengths: Vec<_> = bursts.iter().map(|burst| tags(burst).len()).collect();

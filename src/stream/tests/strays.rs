@@ -79,3 +79,28 @@ fn what_is_said_about_another_codec_changes_none() {
     let raw = encoder.joined(Wanted { form: Form::Raw, ..Wanted::default() }).unwrap();
     assert!(has(&raw, b"\xD4hvc1colour"), "it was kept for when the codec comes: {raw:?}");
 }
+
+#[test]
+fn a_keyframe_of_no_bytes_is_none() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.gop(2, 1);
+    encoder.audio();
+    encoder.send(Video, &[0x17, 1, 0, 0, 0]);
+    encoder.video(false, 1);
+    let tags = joined(&encoder);
+    assert_eq!(tags.iter().filter(|tag| tag.2[..2] == [0x17, 1]).count(), 1, "{tags:?}");
+}
+
+#[test]
+fn a_header_of_no_bytes_replaces_nothing() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    for (kind, empty, good) in
+        [(Video, &[0x17, 0, 0, 0, 0][..], VIDEO_HEADER), (Audio, &[0xAF, 0], AUDIO_HEADER)]
+    {
+        go_on(&mut encoder, 1);
+        encoder.send(kind, empty);
+        encoder.video(false, 1);
+        let tags = joined(&encoder);
+        assert!(has(&tags, good) && !has(&tags, empty) && tags.len() > 20, "{kind}: {tags:?}");
+    }
+}
