@@ -175,7 +175,9 @@ impl Cursor {
             (Place::Joining | Place::Running, _, Some(track)) => window.gop(track),
             (Place::Running, _, None) => Some(window.last_second().max(self.next)),
             (Place::AwaitingKeyframe, _, Some(track)) => window.first_keyframe(track, self.next),
-            (Place::AwaitingKeyframe | Place::AwaitingBurst, ..) => Some(window.first_decodable(self.next)),
+            (Place::AwaitingKeyframe | Place::AwaitingBurst, ..) => {
+                Some(window.first_decodable(video, self.next))
+            }
         }
     }
 }

@@ -249,8 +249,8 @@ impl LiveStream {
         self.read(|shared| shared.headers.metadata_tag(tracks))
     }
 
-    pub(super) fn drop_gop(&self) {
-        self.write(|shared| shared.window.drop_gop());
+    pub(super) fn drop_gop(&self, kind: PacketKind, track: u8) {
+        self.write(|shared| shared.window.drop_gop(kind, track));
     }
 
     /// Forgets the codecs of all tracks but these, and puts their headers aside.

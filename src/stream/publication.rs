@@ -255,7 +255,7 @@ impl Publication {
             Change::First if self.progress.tracks.decided().is_some() => self.insert(packet, now),
             Change::Replaced if role == Role::Sequence => {
                 self.flush(now);
-                self.live.drop_gop();
+                self.live.drop_gop(packet.kind, track);
                 self.insert(packet, now);
             }
             Change::Replaced => self.insert(packet, now),

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::StreamSettings;
 use super::budget::Budget;
-use super::burst::Burst;
+use super::burst::{Burst, Opening};
 use super::cursor::Cursor;
+use crate::media::PacketKind;
 
 /// How much of a stream without video is kept for those who join.
 const AUDIO_ONLY_JOIN: Duration = Duration::from_secs(1);
@@ -20,14 +21,24 @@ pub(super) struct Window {
     held: usize,
     /// What all bursts that have been here cost.
     stream_end: u64,
-    /// The sequence number of the burst that the GOP cache begins with.
-    gop: Option<u64>,
-    /// From here on frames can be decoded with the sequence headers in the header cache.
+    /// The video tracks that have had a keyframe, or a header that replaced another.
+    videos: Vec<Video>,
+    /// From here on frames can be decoded with the sequence headers of audio in the header cache.
     decodable: u64,
     /// Whether the stream has ended: what is here no longer counts against live streams.
     retired: bool,
     settings: Arc<StreamSettings>,
     budget: Arc<Budget>,
+}
+
+/// Of a video track.
+#[derive(Debug)]
+struct Video {
+    track: u8,
+    /// The sequence number of the burst that its GOP cache begins with.
+    gop: Option<u64>,
+    /// From here on its frames can be decoded with the sequence header in the header cache.
+    decodable: u64,
 }
 
 impl Window {
@@ -37,7 +48,7 @@ impl Window {
             next: 0,
             held: 0,
             stream_end: 0,
-            gop: None,
+            videos: Vec::new(),
             decodable: 0,
             retired: false,
             settings,
@@ -55,11 +66,7 @@ impl Window {
 
     /// Where the newest keyframe of a video track is, if it can be decoded.
     pub(super) fn gop(&self, track: u8) -> Option<u64> {
-        if track == 0 {
-            return self.gop;
-        }
-        let newest = self.bursts.iter().rev().find(|burst| burst.opening.is_keyframe_of(track));
-        newest.map(|burst| burst.sequence).filter(|&sequence| sequence >= self.decodable)
+        self.videos.iter().find(|video| video.track == track)?.gop
     }
 
     pub(super) fn newest(&self) -> Option<&Arc<Burst>> {
@@ -71,8 +78,8 @@ impl Window {
     pub(super) fn push(&mut self, burst: Arc<Burst>, keep: Option<Duration>) -> Vec<Arc<Burst>> {
         self.next = burst.sequence + 1;
         self.stream_end = burst.stream_end;
-        if burst.opening.is_keyframe_of(0) {
-            self.gop = Some(burst.sequence);
+        if let Opening::Keyframe(track) = burst.opening {
+            self.video(track).gop = Some(burst.sequence);
         }
         self.held += burst.cost();
         if !self.retired {
@@ -80,7 +87,7 @@ impl Window {
         }
         let now = burst.arrived;
         self.bursts.push_back(burst);
-        self.bound_gop(now);
+        self.bound_gops(now);
         let mut gone = Vec::new();
         while self.bursts.len() > 1 && !self.front_is_needed(now, keep) {
             gone.extend(self.pop_front());
@@ -110,10 +117,25 @@ impl Window {
         gone
     }
 
-    /// Empties the GOP cache: what it holds cannot be decoded with the new sequence header.
-    pub(super) fn drop_gop(&mut self) {
-        self.gop = None;
-        self.decodable = self.next;
+    /// Empties the GOP cache of a video track, or with new audio of all: what it holds cannot be decoded with the new
+    /// sequence header.
+    pub(super) fn drop_gop(&mut self, kind: PacketKind, track: u8) {
+        let next = self.next;
+        if kind == PacketKind::Video {
+            let video = self.video(track);
+            (video.gop, video.decodable) = (None, next);
+        } else {
+            self.videos.iter_mut().for_each(|video| video.gop = None);
+            self.decodable = next;
+        }
+    }
+
+    fn video(&mut self, track: u8) -> &mut Video {
+        let index = self.videos.iter().position(|video| video.track == track).unwrap_or_else(|| {
+            self.videos.push(Video { track, gop: None, decodable: 0 });
+            self.videos.len() - 1
+        });
+        &mut self.videos[index]
     }
 
     /// The first burst at or behind `sequence` and all behind it.
@@ -135,14 +157,15 @@ impl Window {
         self.bursts.iter().rev().take_while(recent).last().map_or(self.next, |burst| burst.sequence)
     }
 
-    /// The first burst at or behind `sequence` that can be decoded.
-    pub(super) fn first_decodable(&self, sequence: u64) -> u64 {
-        self.decodable.max(sequence)
+    /// The first burst at or behind `sequence` that one can decode who gets this video track.
+    pub(super) fn first_decodable(&self, track: Option<u8>, sequence: u64) -> u64 {
+        let video = self.videos.iter().find(|video| Some(video.track) == track);
+        video.map_or(0, |video| video.decodable).max(self.decodable).max(sequence)
     }
 
     /// Where the oldest keyframe of a video track is, at or behind `sequence`, that is still here and can be decoded.
     pub(super) fn first_keyframe(&self, track: u8, sequence: u64) -> Option<u64> {
-        let mut decodable = self.from(self.first_decodable(sequence));
+        let mut decodable = self.from(self.first_decodable(Some(track), sequence));
         decodable.find(|burst| burst.opening.is_keyframe_of(track)).map(|burst| burst.sequence)
     }
 
@@ -167,20 +190,22 @@ impl Window {
         (self.stream_end - burst.stream_end, now.saturating_duration_since(burst.arrived))
     }
 
-    /// Gives the GOP cache up if it has grown past its bounds.
-    fn bound_gop(&mut self, now: Instant) {
-        let Some(first) = self.gop.and_then(|gop| self.from(gop).next()) else { return };
-        let (bytes, time) = self.distance(first, now);
-        if bytes > self.settings.gop_bytes as u64 || time > self.settings.gop_time {
-            self.gop = None;
-        }
+    /// Gives up the GOP caches that have grown past their bounds.
+    fn bound_gops(&mut self, now: Instant) {
+        let is_within = |gop: u64| {
+            let (bytes, time) =
+                self.from(gop).next().map_or((0, Duration::ZERO), |first| self.distance(first, now));
+            bytes <= self.settings.gop_bytes as u64 && time <= self.settings.gop_time
+        };
+        let kept: Vec<_> = self.videos.iter().map(|video| video.gop.filter(|&gop| is_within(gop))).collect();
+        self.videos.iter_mut().zip(kept).for_each(|(video, gop)| video.gop = gop);
     }
 
     fn front_is_needed(&self, now: Instant, keep: Option<Duration>) -> bool {
         let Some(front) = self.bursts.front() else { return false };
         let (bytes, time) = self.distance(front, now);
-        let for_join = match self.gop {
-            Some(gop) => front.sequence >= gop,
+        let for_join = match self.videos.iter().filter_map(|video| video.gop).min() {
+            Some(oldest) => front.sequence >= oldest,
             None => time <= AUDIO_ONLY_JOIN && bytes <= self.settings.gop_bytes as u64,
         };
         let for_lag = keep.is_some_and(|keep| time <= keep) && bytes <= self.settings.lag_bytes as u64;
@@ -193,8 +218,8 @@ impl Window {
         if !self.retired {
             self.budget.leave_window(burst.cost());
         }
-        if self.gop == Some(burst.sequence) {
-            self.gop = None;
+        for video in self.videos.iter_mut().filter(|video| video.gop == Some(burst.sequence)) {
+            video.gop = None;
         }
         Some(burst)
     }

@@ -147,3 +147,46 @@ fn windows_of_ended_streams_do_not_count_against_live_ones() {
     assert!(!registry.is_short_of_memory());
     drop(alive);
 }
+
+/// A frame of track 1.
+fn other_track(encoder: &mut Encoder, is_keyframe: bool) {
+    let first = if is_keyframe { 0x96 } else { 0xA6 };
+    encoder.send(Video, &[&[first], &b"\x01avc1\x01\0\0\0k"[..]].concat());
+}
+
+fn frames_of(encoder: &Encoder, track: u8) -> usize {
+    encoder.joined(Wanted { track, ..Wanted::default() }).unwrap().len()
+}
+
+#[test]
+fn every_video_track_has_its_gop() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["videocodecid"]);
+    encoder.send(Video, VIDEO_HEADER);
+    encoder.send(Video, b"\x96\x00avc1\x01avcC");
+    for frame in 0..100 {
+        // Its keyframe comes just before that of track 0.
+        other_track(&mut encoder, frame % 50 == 0);
+        encoder.video(frame % 50 == 1, 1);
+        encoder.time += 40;
+    }
+    assert_eq!([0, 1].map(|track| frames_of(&encoder, track)), [1 + 49, 1 + 50]);
+    encoder.send(Video, b"\x96\x00avc1\x01new1");
+    encoder.video(false, 1);
+    assert_eq!(frames_of(&encoder, 0), 1 + 50, "another track's header costs it nothing");
+    let cursor =
+        |track| Cursor::new(Start::Gop, encoder.live().variant(Wanted { track, ..Wanted::default() }).unwrap());
+    assert!(encoder.peek(&mut cursor(1)).is_empty(), "what there was is not for the new header");
+}
+
+#[test]
+fn a_stream_without_track_0_has_a_gop() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["videocodecid"]);
+    encoder.send(Video, b"\x96\x00avc1\x01avcC");
+    for frame in 0..180 {
+        other_track(&mut encoder, frame == 0 || frame == 100);
+        encoder.time += 40;
+    }
+    assert_eq!(frames_of(&encoder, 0), 1 + 80);
+}
