@@ -8,7 +8,7 @@ mod tracks;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::pending::Pending;
+use self::pending::{Early, Pending};
 pub(super) use self::progress::Progress;
 use super::burst::Opening;
 use super::event::EndReason;
@@ -43,6 +43,7 @@ pub(crate) struct Publication {
     registry: Arc<Registry>,
     live: Arc<LiveStream>,
     pending: Pending,
+    early: Early,
     progress: Progress,
     /// Whether a publisher that has come back has yet to send what decoding can begin with.
     is_resuming: bool,
@@ -63,6 +64,7 @@ impl Publication {
             registry,
             live,
             pending: Pending::default(),
+            early: Early::default(),
             progress: Progress::default(),
             resumed_after: None,
             is_resuming: false,
@@ -227,10 +229,10 @@ impl Publication {
                 let differs = self.live.store_metadata(metadata);
                 if let Some(tracks) = self.progress.tracks.decided().filter(|_| differs) {
                     let payload = self.live.metadata_tag(tracks);
-                    self.insert(Packet { payload, ..*packet }, now);
+                    self.insert(Packet { payload, ..*packet }, 0, now);
                 }
             }
-            Some(DataMessage::Other(body)) => self.insert(Packet { payload: body.to_vec(), ..*packet }, now),
+            Some(DataMessage::Other(body)) => self.insert(Packet { payload: body.to_vec(), ..*packet }, 0, now),
             Some(DataMessage::Ignored) | None => {}
         }
     }
@@ -252,22 +254,24 @@ impl Publication {
         }
         match self.live.store_header(packet.kind, track, role, &packet.payload) {
             // Before the stream can be joined, everybody gets it from the header cache.
-            Change::First if self.progress.tracks.decided().is_some() => self.insert(packet, now),
+            Change::First if self.progress.tracks.decided().is_some() => self.insert(packet, track, now),
             Change::Replaced if role == Role::Sequence => {
                 self.flush(now);
                 self.live.drop_gop(packet.kind, track);
-                self.insert(packet, now);
+                self.insert(packet, track, now);
             }
-            Change::Replaced => self.insert(packet, now),
+            Change::Replaced => self.insert(packet, track, now),
             Change::First | Change::Same => {}
         }
     }
 
-    /// A packet that is no coded frame goes along with the frames, at their time: its own is often 0, and
-    /// players must not see time go back.
-    fn insert(&mut self, packet: Packet, now: Instant) {
-        let timestamp = self.progress.time_of_last(packet.kind);
-        self.add(Packet { timestamp, ..packet }, now);
+    /// A packet that is no coded frame goes along with the frames of its track, at their time: its own is often 0, and
+    /// players must not see time go back. Before the first frame it waits for that.
+    fn insert(&mut self, packet: Packet, track: u8, now: Instant) {
+        match self.progress.time_of_last(packet.kind, track) {
+            Some(timestamp) => self.add(Packet { timestamp, ..packet }, now),
+            None => self.early.put(packet),
+        }
     }
 
     fn frame(&mut self, packet: Packet, track: u8, opening: Opening, now: Instant) {
@@ -283,7 +287,6 @@ impl Publication {
             self.give_up_silent_track(now);
         }
         if keyframe {
-            self.flush(now);
             self.had_keyframe = true;
         } else if (video && !self.had_keyframe) || (self.is_resuming && !begins) {
             self.progress.vitals.note_frame(&packet, track, false, None, now);
@@ -292,7 +295,9 @@ impl Publication {
         self.is_resuming = false;
         self.progress.held_until = None;
         let timestamp = self.progress.place(&packet, track, keyframe, &self.live.name, now);
+        self.early.take().into_iter().for_each(|packet| self.add(Packet { timestamp, ..packet }, now));
         if keyframe {
+            self.flush(now);
             self.pending.opening = opening;
         }
         self.add(Packet { timestamp, ..packet }, now);

@@ -29,7 +29,7 @@ const MAX_SPREAD: i64 = 60_000;
 /// after 24 days.
 const SHORT_WRAPS: [i64; 2] = [1 << 24, 1 << 31];
 
-/// Most tracks whose clocks are followed. Further ones are put where the others are.
+/// Most tracks whose clocks are followed. A further one takes the place of the one that has been silent for longest.
 const MAX_CLOCKS: usize = 32;
 
 /// Puts the frames of one stream in their place.
@@ -76,11 +76,24 @@ impl Timeline {
         let clock = Clock { kind, track, sent, time, given, arrived: now, is_void: false };
         match own {
             Some(index) => self.clocks[index] = clock,
-            None if self.clocks.len() < MAX_CLOCKS => self.clocks.push(clock),
-            None => {}
+            None => self.add(clock),
         }
         self.latest = self.latest.max(given);
         Place { timestamp: Timestamp(given as u32), jump }
+    }
+
+    fn add(&mut self, clock: Clock) {
+        if self.clocks.len() >= MAX_CLOCKS {
+            let oldest = self.clocks.iter().enumerate().min_by_key(|(_, clock)| clock.arrived);
+            oldest.map(|(index, _)| index).map(|index| self.clocks.swap_remove(index));
+        }
+        self.clocks.push(clock);
+    }
+
+    /// Where the last frame of a track went.
+    pub(super) fn last_of(&self, kind: PacketKind, track: u8) -> Option<Timestamp> {
+        let clock = self.clocks.iter().find(|clock| clock.kind == kind && clock.track == track)?;
+        Some(Timestamp(clock.given as u32))
     }
 
     /// Another publisher goes on, with a clock of its own. Its first frame goes where the last one was, plus the time that

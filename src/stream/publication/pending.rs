@@ -2,6 +2,10 @@ use std::time::{Duration, Instant};
 
 use crate::media::Packet;
 use crate::stream::burst::Opening;
+use crate::stream::headers::MAX_HEADER;
+
+/// Most packets that wait for the first frame. There are no more than one or two from real encoders.
+const MAX_EARLY: usize = 16;
 
 /// The burst in the making.
 #[derive(Debug)]
@@ -13,6 +17,10 @@ pub(super) struct Pending {
     pub(super) has_new_video: bool,
     first_arrived: Option<Instant>,
 }
+
+/// What came before the first frame, and goes out with it.
+#[derive(Debug, Default)]
+pub(super) struct Early(Vec<Packet>);
 
 impl Default for Pending {
     fn default() -> Self {
@@ -35,5 +43,19 @@ impl Pending {
 
     pub(super) fn age(&self, now: Instant) -> Duration {
         self.first_arrived.map_or(Duration::ZERO, |first| now.saturating_duration_since(first))
+    }
+}
+
+impl Early {
+    /// Keeps a packet, if there is room for it: no more bytes than one header may have.
+    pub(super) fn put(&mut self, packet: Packet) {
+        let held: usize = self.0.iter().map(|packet| packet.payload.len()).sum();
+        if self.0.len() < MAX_EARLY && held + packet.payload.len() <= MAX_HEADER {
+            self.0.push(packet);
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Packet> {
+        std::mem::take(&mut self.0)
     }
 }

@@ -13,10 +13,8 @@ pub(in crate::stream) struct Progress {
     pub(super) timeline: Timeline,
     /// Kilobytes, and this is moved about.
     pub(super) vitals: Box<Vitals>,
-    /// When the last coded frame was, of each kind and of all.
-    last_audio: Timestamp,
-    last_video: Timestamp,
-    last: Timestamp,
+    /// When the last coded frame was, if there has been one since time began.
+    last: Option<Timestamp>,
     pub(super) complaints: Occasional,
     /// Until when viewers are held for one who sends frames, should this publisher be lost before it does.
     pub(super) held_until: Option<Instant>,
@@ -34,16 +32,14 @@ impl Progress {
     /// Goes on from 0.
     pub(super) fn start_again(&mut self) {
         self.timeline.start_again();
-        (self.last_audio, self.last_video, self.last) = Default::default();
+        self.last = None;
     }
 
-    /// When the last coded frame of a kind was; for data, of any.
-    pub(super) fn time_of_last(&self, kind: PacketKind) -> Timestamp {
-        match kind {
-            PacketKind::Audio => self.last_audio,
-            PacketKind::Video => self.last_video,
-            PacketKind::Data => self.last,
-        }
+    /// When the last coded frame of a track was; for data and for tracks that have had none, of any. `None` before the
+    /// first.
+    pub(super) fn time_of_last(&self, kind: PacketKind, track: u8) -> Option<Timestamp> {
+        let last = self.last?;
+        Some(self.timeline.last_of(kind, track).unwrap_or(last))
     }
 
     /// Puts a coded frame of the stream `name` in its place on the timeline.
@@ -64,11 +60,7 @@ impl Progress {
                 );
             });
         }
-        match packet.kind {
-            PacketKind::Audio => self.last_audio = place.timestamp,
-            _ => self.last_video = place.timestamp,
-        }
-        self.last = place.timestamp;
+        self.last = Some(place.timestamp);
         place.timestamp
     }
 }

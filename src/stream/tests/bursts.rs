@@ -124,3 +124,55 @@ fn a_flood_of_audio_is_bounded_in_bytes_and_nobody_goes_back_in_it() {
     assert!(cursor.skips > 0);
     assert!(times.is_sorted(), "{times:?}");
 }
+
+#[test]
+fn data_in_front_of_the_first_frame_has_its_time() {
+    let data = [2, 0, 4, b'o', b'n', b'F', b'I', 5];
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["audiocodecid"]);
+    encoder.time = 36_000_000;
+    encoder.send(Audio, AUDIO_HEADER);
+    (0..100).for_each(|_| encoder.send(Data, &data));
+    for _ in 0..2 {
+        encoder.audio();
+        encoder.time += 60;
+    }
+    encoder.publication.tick(encoder.now());
+    let tags = encoder.joined(Wanted::default()).unwrap();
+    let times: Vec<_> = tags.iter().filter(|tag| tag.2 != data).map(|tag| (tag.0, tag.1)).collect();
+    assert_eq!(times, [(Audio, 36_000_000), (Audio, 36_000_000), (Audio, 36_000_060)]);
+    let early: Vec<_> = tags.iter().filter(|tag| tag.2 == data).map(|tag| tag.1).collect();
+    assert_eq!(early, [36_000_000; 16], "as many as are kept");
+}
+
+#[test]
+fn data_in_front_of_the_first_keyframe_does_not_take_its_place() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.send(Data, &[2, 0, 4, b'o', b'n', b'F', b'I', 5]);
+    encoder.gop(2, 1);
+    encoder.audio();
+    let bursts = encoder.take(&mut encoder.cursor(Start::Gop));
+    assert_eq!(tags(&bursts[1])[0], (Video, 0, 0x17));
+}
+
+#[test]
+fn a_header_goes_along_with_its_own_track() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["videocodecid"]);
+    encoder.send(Video, VIDEO_HEADER);
+    encoder.send(Video, b"\x96\x00avc1\x01avc1");
+    encoder.video(true, 1);
+    let variant = encoder.live().variant(Wanted::default()).unwrap();
+    let mut cursor = Cursor::new(Start::Gop, variant);
+    encoder.take(&mut cursor);
+    encoder.time = 800;
+    encoder.send(Video, b"\x96\x01avc1\x01\0\0\0k");
+    encoder.time = 40;
+    encoder.send(Video, &[0x17, 0, 0, 0, 0, 9, 9, 9, 9]);
+    encoder.video(true, 1);
+    let flv: Vec<u8> =
+        encoder.take(&mut cursor).iter().flat_map(|burst| burst.plain(&variant).to_vec()).collect();
+    let (_, time, header, rest) = split_tag(&flv).unwrap();
+    assert_eq!((time.0, header[1]), (0, 0), "when the last frame of track 0 was");
+    assert_eq!(split_tag(rest).unwrap().1.0, 40);
+}

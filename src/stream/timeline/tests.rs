@@ -233,3 +233,14 @@ fn a_timeline_that_starts_again_leaves_tracks_that_have_ended_behind() {
     assert!(!bench.timeline.is_full(true), "not at each keyframe from now on");
     assert_eq!(bench.audio(sent + 40), 40);
 }
+
+#[test]
+fn a_track_more_than_there_is_room_for_takes_the_place_of_the_oldest() {
+    let mut bench = Bench::new();
+    for track in 0..MAX_CLOCKS as u8 {
+        bench.timeline.place(PacketKind::Audio, track, Timestamp(0), bench.now);
+    }
+    let times = [1000, 1040, 500, 540].map(|sent| bench.video(sent));
+    assert_eq!(times, [1000, 1040, 1041, 1042]);
+    assert_eq!(bench.timeline.clocks.len(), MAX_CLOCKS);
+}
