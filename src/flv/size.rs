@@ -37,7 +37,7 @@ pub fn picture_size(payload: &[u8], track: u8) -> Option<(u32, u32)> {
 }
 
 /// The codec and the decoder configuration record of a track.
-fn configuration(payload: &[u8], track: u8) -> Option<(FourCc, &[u8])> {
+pub(super) fn configuration(payload: &[u8], track: u8) -> Option<(FourCc, &[u8])> {
     let first = *payload.first()?;
     if first & EX_HEADER != 0 {
         let enhanced = enhanced(payload).filter(|enhanced| enhanced.packet_type == SEQUENCE_START)?;

@@ -3,7 +3,7 @@
 use super::FourCc;
 use super::audio::{AAC, EX_HEADER, enhanced};
 use super::bits::BitReader;
-use super::enhanced::SEQUENCE_START;
+use super::enhanced::{Part, SEQUENCE_START};
 use crate::bytes::{Reader, UnexpectedEnd};
 
 /// How finely sound is sampled, and on how many channels.
@@ -30,18 +30,24 @@ const OPUS_RATE: u32 = 48_000;
 /// What the sequence header in `payload` says of an audio track. `None` if it is no such header of that track, its codec
 /// is neither AAC nor Opus, or it does not say.
 pub fn sound_format(payload: &[u8], track: u8) -> Option<SoundFormat> {
+    let (codec, configuration) = configuration(payload, track)?;
+    match &codec.0 {
+        b"mp4a" => aac(configuration).ok(),
+        b"Opus" => opus(configuration).ok(),
+        _ => None,
+    }
+}
+
+/// The codec and the decoder configuration of a track.
+pub(super) fn configuration(payload: &[u8], track: u8) -> Option<(FourCc, &[u8])> {
     let first = *payload.first()?;
     if first >> 4 == EX_HEADER {
         let enhanced = enhanced(payload).filter(|enhanced| enhanced.packet_type == SEQUENCE_START)?;
-        let part = enhanced.part(track)?;
-        return match part.codec {
-            FourCc([b'm', b'p', b'4', b'a']) => aac(part.body).ok(),
-            FourCc([b'O', b'p', b'u', b's']) => opus(part.body).ok(),
-            _ => None,
-        };
+        let Part { codec, body, .. } = enhanced.part(track)?;
+        return Some((codec, body));
     }
     let is_header = first >> 4 == AAC && track == 0 && payload.get(1) == Some(&0);
-    if is_header { aac(&payload[2..]).ok() } else { None }
+    is_header.then(|| (FourCc(*b"mp4a"), &payload[2..]))
 }
 
 /// AudioSpecificConfig (ISO/IEC 14496-3, section 1.6.2.1).

@@ -4,6 +4,7 @@
 //! mpegts.js takes: one video and one audio track, in the plainest form that there is for their codecs.
 
 mod audio;
+mod header;
 mod video;
 
 use super::audio::AudioCodec;
@@ -67,6 +68,16 @@ impl Form {
     /// Whether audio of this codec can go out.
     pub fn carries_audio(self, codec: AudioCodec) -> bool {
         self == Self::Raw || audio::is_known(codec)
+    }
+
+    /// Whether video of this codec can go out behind this payload with the sequence header of its track, or without one.
+    pub fn carries_video_behind(self, codec: VideoCodec, track: u8, header: Option<&[u8]>) -> bool {
+        self == Self::Raw || (video::is_known(codec) && header::is_video_taken(codec, track, header))
+    }
+
+    /// The same for audio.
+    pub fn carries_audio_behind(self, codec: AudioCodec, track: u8, header: Option<&[u8]>) -> bool {
+        self == Self::Raw || (audio::is_known(codec) && header::is_audio_taken(codec, track, header))
     }
 }
 

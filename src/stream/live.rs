@@ -229,16 +229,14 @@ impl LiveStream {
         self.write(|shared| shared.headers.note_codec(track, codec));
     }
 
-    /// The names of codecs of the first tracks that do not go out in the form that is wanted.
+    /// What is to be said of the first tracks that do not go out in the form that is wanted.
     pub(super) fn left_out(&self, wanted: Wanted) -> Vec<String> {
-        self.read(|shared| {
-            let codecs = [PacketKind::Video, PacketKind::Audio].map(|kind| shared.headers.codecs(kind));
-            let first = codecs.iter().filter_map(|of_kind| of_kind.first());
-            first
-                .filter(|known| !known.codec.goes_out_in(wanted.form))
-                .map(|known| known.codec.name())
-                .collect()
-        })
+        self.read(|shared| shared.headers.left_out(wanted.form))
+    }
+
+    /// Whether browsers can play a track behind this sequence header, if that changes.
+    pub(super) fn turned_by(&self, kind: PacketKind, track: u8, header: &[u8]) -> Option<bool> {
+        self.read(|shared| shared.headers.turned_by(kind, track, header))
     }
 
     pub(super) fn store_metadata(&self, metadata: Metadata) -> bool {

@@ -249,7 +249,7 @@ impl Publication {
     }
 
     fn header(&mut self, packet: Packet, track: u8, role: Role, now: Instant) {
-        if self.is_longer(&packet, MAX_HEADER, "header") {
+        if self.is_longer(&packet, MAX_HEADER, "header") || !self.can_take_header(&packet, track, role, now) {
             return;
         }
         match self.live.store_header(packet.kind, track, role, &packet.payload) {

@@ -9,6 +9,7 @@ mod start;
 mod still;
 mod strays;
 mod together;
+mod unplayable;
 mod variants;
 mod vitals;
 mod window;

@@ -59,6 +59,26 @@ impl Publication {
         true
     }
 
+    /// Viewers who have been told of a track, or of none, get a new stream when this sequence header makes that untrue.
+    /// Returns whether it is to be taken: not if browsers would end at it, and that came too often.
+    pub(super) fn can_take_header(&mut self, packet: &Packet, track: u8, role: Role, now: Instant) -> bool {
+        let is_told = role == Role::Sequence && self.progress.tracks.decided().is_some();
+        let turned = self.live.turned_by(packet.kind, track, &packet.payload).filter(|_| is_told);
+        let Some(is_playable) = turned else { return true };
+        let (name, kind) = (&self.live.name, packet.kind);
+        if self.progress.tracks.is_too_soon(now) {
+            self.progress.complaints.say(|more| {
+                log::warn!("stream {name}: a header of its {kind} comes too soon to tell viewers{more}");
+            });
+            return is_playable;
+        }
+        log::info!(
+            "stream {name}: a header of its {kind} changes what browsers can play; viewers are asked to reconnect"
+        );
+        self.begin_anew(EndReason::TracksChanged, now);
+        true
+    }
+
     /// Viewers of a publisher that comes back with less get a new stream with a true header.
     pub(super) fn give_up_missing_tracks(&mut self, now: Instant) {
         if self.progress.tracks.is_missing_some(now) {

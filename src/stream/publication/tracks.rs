@@ -167,7 +167,8 @@ impl TrackList {
         Seen::Surprise
     }
 
-    fn is_too_soon(&self, now: Instant) -> bool {
+    /// Whether the stream has begun anew so shortly ago that it may not do so again.
+    pub(super) fn is_too_soon(&self, now: Instant) -> bool {
         self.restarted.is_some_and(|at| now.saturating_duration_since(at) < MIN_RESTART)
     }
 
