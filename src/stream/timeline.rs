@@ -128,8 +128,11 @@ impl Timeline {
             return (self.beginning(sent, now), None);
         };
         let earliest = own.map_or(last.time, |own| own.given) - MAX_STEP_BACK;
-        let by = |clock: &Clock| clock.follow(sent, now).filter(|time| *time >= earliest);
-        if let Some(time) = own.as_ref().and_then(by).or_else(|| self.by_freshness().into_iter().find_map(by)) {
+        let by = |clock: &Clock| clock.follow(sent, MAX_STEP_BACK, now).filter(|time| *time >= earliest);
+        let by_another = || self.by_freshness().into_iter().find_map(by);
+        // A track's first frame may be far behind the others: it has no time that could go back.
+        let at_first = || last.follow(sent, MAX_STEP_AHEAD, now).filter(|_| own.is_none());
+        if let Some(time) = own.as_ref().and_then(by).or_else(by_another).or_else(at_first) {
             return (time, None);
         }
         let jump = i64::from(sent.since(own.unwrap_or(*last).sent));
@@ -158,8 +161,9 @@ impl Clock {
         now.saturating_duration_since(self.arrived)
     }
 
-    /// The place of a frame that was sent with this time, if this clock can have gone there.
-    fn follow(&self, sent: Timestamp, now: Instant) -> Option<i64> {
+    /// The place of a frame that was sent with this time, if this clock can have gone there, by a step back of no more
+    /// than `back`.
+    fn follow(&self, sent: Timestamp, back: i64, now: Instant) -> Option<i64> {
         if self.is_void {
             return None;
         }
@@ -168,7 +172,7 @@ impl Clock {
         let wrapped = SHORT_WRAPS.into_iter().flat_map(|wrap| [step + wrap, step - wrap]);
         std::iter::once(step)
             .chain(wrapped)
-            .find(|step| (-MAX_STEP_BACK..=most).contains(step))
+            .find(|step| (-back..=most).contains(step))
             .map(|step| self.time + step)
     }
 }

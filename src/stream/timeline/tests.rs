@@ -244,3 +244,28 @@ fn a_track_more_than_there_is_room_for_takes_the_place_of_the_oldest() {
     assert_eq!(times, [1000, 1040, 1041, 1042]);
     assert_eq!(bench.timeline.clocks.len(), MAX_CLOCKS);
 }
+
+#[test]
+fn a_kind_that_begins_far_ahead_of_the_other_or_behind_it_stays_with_it() {
+    for ahead in [1500, 5000, -5000_i32] {
+        let mut bench = Bench::new();
+        let (audio, video) = (10_000 + ahead.max(0) as u32, 10_000 + (-ahead).max(0) as u32);
+        for step in 0..5 {
+            let (audio, video) = (bench.audio(audio + step * 40), bench.video(video + step * 40));
+            assert_eq!(audio.wrapping_sub(video).cast_signed(), ahead);
+            bench.pass(40);
+        }
+    }
+    let mut bench = Bench::new();
+    bench.audio(20_000);
+    assert_eq!(bench.video(14_999), 20_000, "further behind it is another clock");
+}
+
+#[test]
+fn a_track_that_has_begun_does_not_go_that_far_back() {
+    let mut bench = Bench::new();
+    bench.audio(20_000);
+    bench.video(20_000);
+    bench.pass(40);
+    assert_eq!((bench.audio(20_040), bench.video(18_000)), (20_040, 20_040));
+}
