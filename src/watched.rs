@@ -18,6 +18,10 @@ pub(crate) struct Watched<T> {
 #[derive(Debug)]
 struct Current<T> {
     value: Arc<T>,
+    /// Of the change that it was made for.
+    made_for: u64,
+    /// How many changes have been seen.
+    changes: u64,
     /// Of the files when they were last read, whatever came of that.
     versions: Vec<Version>,
     looked: Instant,
@@ -31,7 +35,8 @@ impl<T> Watched<T> {
     pub(crate) fn load<E>(files: Vec<PathBuf>, load: impl FnOnce() -> Result<T, E>) -> Result<Self, E> {
         // Looked at first: a change from here on is one.
         let versions = versions(&files);
-        let current = Current { value: Arc::new(load()?), versions, looked: Instant::now() };
+        let value = Arc::new(load()?);
+        let current = Current { value, made_for: 0, changes: 0, versions, looked: Instant::now() };
         Ok(Self { files, current: Mutex::new(current) })
     }
 
@@ -42,29 +47,43 @@ impl<T> Watched<T> {
         load: impl FnOnce() -> Result<T, E>,
         tell: impl FnOnce(Result<(), E>),
     ) -> Arc<T> {
-        if self.has_changed(now) {
+        if let Some(change) = self.new_change(now) {
             // Without the lock: a slow disk holds up the one who asks, not all.
             let made = load().map(Arc::new);
-            tell(made.map(|value| self.lock().value = value));
+            tell(made.map(|value| self.lock().replace(value, change)));
         }
         Arc::clone(&self.lock().value)
     }
 
-    /// Whether a file has changed since this was last asked. Only one who asks is told so.
-    fn has_changed(&self, now: Instant) -> bool {
+    /// The number of the change, if a file has changed since this was last asked. Only one who asks is told so.
+    fn new_change(&self, now: Instant) -> Option<u64> {
         let mut current = self.lock();
         if self.files.is_empty() || now.saturating_duration_since(current.looked) < LOOK_INTERVAL {
-            return false;
+            return None;
         }
         current.looked = now;
         drop(current);
         let versions = versions(&self.files);
         let mut current = self.lock();
-        std::mem::replace(&mut current.versions, versions) != current.versions
+        if current.versions == versions {
+            return None;
+        }
+        current.versions = versions;
+        current.changes += 1;
+        Some(current.changes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Current<T>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Current<T> {
+    /// Takes what was made for a change, unless something has been made for a later one meanwhile.
+    fn replace(&mut self, value: Arc<T>, change: u64) {
+        if change > self.made_for {
+            (self.value, self.made_for) = (value, change);
+        }
     }
 }
 
@@ -74,4 +93,31 @@ fn versions(files: &[PathBuf]) -> Vec<Version> {
         Some((metadata.modified().ok()?, metadata.len()))
     };
     files.iter().map(|file| version(file)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_is_not_replaced_by_one_that_was_read_slowly() {
+        let file = std::env::temp_dir().join(format!("rtmpd-watched-{}", std::process::id()));
+        let write = |text: &str| fs::write(&file, text).unwrap();
+        let read = || Ok::<_, ()>(fs::read_to_string(&file).unwrap());
+        write("1");
+        let watched = Watched::load(vec![file.clone()], read).unwrap();
+        let at = |seconds| Instant::now() + Duration::from_secs(seconds);
+        write("22");
+        let slowly = || {
+            let text = read();
+            // Meanwhile the file changes again, and another one asks.
+            write("333");
+            assert_eq!(*watched.newest(at(4), read, |_| ()), "333");
+            text
+        };
+        watched.newest(at(2), slowly, |_| ());
+        assert_eq!(*watched.newest(at(6), read, |_| ()), "333");
+        fs::remove_file(file).unwrap();
+    }
 }
