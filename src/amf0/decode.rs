@@ -38,6 +38,11 @@ impl<'a> Decoder<'a> {
         self.reader.rest()
     }
 
+    /// How many more values the message may have.
+    pub(crate) fn values_left(&self) -> usize {
+        MAX_VALUES.saturating_sub(self.values)
+    }
+
     fn value(&mut self, depth: usize) -> Result<Value, Amf0Error> {
         self.count()?;
         let marker = self.reader.u8()?;

@@ -4,11 +4,14 @@ use super::tag::Tracks;
 use crate::amf0::{self, Decoder, Object, Value};
 
 /// Wraps a data message that the server is to keep for those who come later; `onMetaData` is kept anyway.
-const SET_DATA_FRAME: &str = "@setDataFrame";
+const SET_DATA_FRAME: [&str; 2] = ["@setDataFrame", "setDataFrame"];
 const ON_META_DATA: &str = "onMetaData";
 
 /// What a recording's metadata has and a live stream's must not: players would believe it.
 const ONLY_FOR_FILES: [&str; 4] = ["filesize", "fileSize", "keyframes", "lasttimestamp"];
+
+/// How many values viewers get on top of the publisher's: what cannot be read any more with them is not taken.
+const OWN_VALUES: usize = 3;
 
 /// No picture is wider, and no sound sampled more often.
 const MAX_NUMBER: f64 = 1e6;
@@ -31,16 +34,24 @@ pub struct Metadata(pub Object);
 impl<'a> DataMessage<'a> {
     /// Reads the payload of a data message; `None` if it is no handler's name with its values.
     pub fn parse(payload: &'a [u8]) -> Option<Self> {
+        Self::parse_with_room(payload, OWN_VALUES)
+    }
+
+    /// The same, for metadata to which so many values may be added.
+    fn parse_with_room(payload: &'a [u8], room: usize) -> Option<Self> {
         let mut decoder = Decoder::new(payload);
         let mut body = payload;
         let mut name = decoder.next_value().ok()??;
-        if name.as_str() == Some(SET_DATA_FRAME) {
+        if name.as_str().is_some_and(|name| SET_DATA_FRAME.contains(&name)) {
             body = decoder.rest();
             name = decoder.next_value().ok()??;
         }
         Some(match name.as_str()? {
             ON_META_DATA => {
                 let values = decoder.next_value().ok()??;
+                if decoder.values_left() < room {
+                    return None;
+                }
                 Self::Metadata(Metadata(values.as_object()?.clone()))
             }
             "@clearDataFrame" | "|RtmpSampleAccess" => Self::Ignored,
@@ -93,16 +104,17 @@ impl Metadata {
 
 /// The body of a metadata tag with other `hasAudio` and `hasVideo`; `None` if it has these already, or is no metadata.
 pub(super) fn with_flags(body: &[u8], tracks: Tracks) -> Option<Vec<u8>> {
-    let DataMessage::Metadata(metadata) = DataMessage::parse(body)? else { return None };
+    let DataMessage::Metadata(metadata) = DataMessage::parse_with_room(body, 0)? else { return None };
     let is_so = |key, flag| metadata.0.get(key) == Some(&Value::Boolean(flag));
     let are_so = is_so("hasAudio", tracks.audio) && is_so("hasVideo", tracks.video);
     (!are_so).then(|| metadata.script_tag(tracks))
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::amf0::MAX_VALUES;
 
     fn payload(values: &[Value]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -124,8 +136,10 @@ mod tests {
     fn metadata_is_found_wrapped_or_bare_as_object_or_array() {
         let expected = Some(DataMessage::Metadata(Metadata(properties())));
         let (name, object) = (Value::from("onMetaData"), Value::Object(properties()));
-        let wrapped = payload(&[Value::from("@setDataFrame"), name.clone(), Value::EcmaArray(properties())]);
-        assert_eq!(DataMessage::parse(&wrapped), expected);
+        for wrapper in SET_DATA_FRAME {
+            let wrapped = payload(&[Value::from(wrapper), name.clone(), Value::EcmaArray(properties())]);
+            assert_eq!(DataMessage::parse(&wrapped), expected);
+        }
         assert_eq!(DataMessage::parse(&payload(&[name, object])), expected);
     }
 
@@ -162,6 +176,22 @@ mod tests {
         assert_eq!(sent.get("filesize"), None);
         assert_eq!(Metadata::default().announced(), None);
     }
+
+    #[test]
+    fn flags_are_true_however_many_values_there_are() {
+        // The name and the object count, too.
+        let most = MAX_VALUES - 2 - OWN_VALUES;
+        let metadata = |count: usize| {
+            let object = Object((0..count).map(|number| (number.to_string(), Value::Null)).collect());
+            payload(&[Value::from("onMetaData"), Value::Object(object)])
+        };
+        let longest = metadata(most);
+        let Some(DataMessage::Metadata(taken)) = DataMessage::parse(&longest) else { panic!("not taken") };
+        let tag = taken.script_tag(Tracks { audio: true, video: true });
+        assert!(with_flags(&tag, Tracks { audio: true, video: false }).is_some());
+        assert_eq!(DataMessage::parse(&metadata(most + 1)), None);
+    }
+
     #[test]
     fn numbers_are_taken_if_they_make_sense() {
         let with = |value: Value| Metadata([("audiochannels", value)].into_iter().collect());
