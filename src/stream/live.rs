@@ -40,7 +40,9 @@ pub(crate) struct LiveStream {
     pub(crate) name: StreamName,
     pub(crate) publisher: Publisher,
     started: Instant,
-    /// Milliseconds from `started` to the last packet.
+    /// When the last packet of the stream came that this one goes on for, or else `started`.
+    heard: Instant,
+    /// Milliseconds from `heard` to the last packet.
     last_packet: AtomicU64,
     bytes: AtomicU64,
     pub(super) audience: Audience,
@@ -80,6 +82,7 @@ impl LiveStream {
         publisher: Publisher,
         settings: Arc<StreamSettings>,
         budget: Arc<Budget>,
+        heard: Instant,
         now: Instant,
     ) -> Self {
         let window = Window::new(Arc::clone(&settings), Arc::clone(&budget));
@@ -88,6 +91,7 @@ impl LiveStream {
             name,
             publisher,
             started: now,
+            heard,
             last_packet: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             audience: Audience::default(),
@@ -168,8 +172,12 @@ impl LiveStream {
 
     /// How long the publisher has sent nothing.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
-        let last = self.started + Duration::from_millis(self.last_packet.load(Ordering::Relaxed));
-        now.saturating_duration_since(last)
+        now.saturating_duration_since(self.last_heard())
+    }
+
+    /// When the publisher's last packet came.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.heard + Duration::from_millis(self.last_packet.load(Ordering::Relaxed))
     }
 
     /// How long it has been live.
@@ -205,7 +213,7 @@ impl LiveStream {
 
     /// Notes that a packet came.
     pub(super) fn touch(&self, bytes: usize, now: Instant) {
-        let millis = now.saturating_duration_since(self.started).as_millis() as u64;
+        let millis = now.saturating_duration_since(self.heard).as_millis() as u64;
         self.last_packet.store(millis, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }

@@ -30,10 +30,11 @@ impl Publisher {
         Self { displaced: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
-    /// The same one, for a stream that begins anew.
+    /// The same one, for a stream that begins anew, and as displaced as it was.
     pub(super) fn of_new_stream(&self) -> Self {
         let state = self.lock();
-        Self::new(&state.who, state.publication, state.since)
+        let displaced = self.displaced.load(Ordering::Relaxed).into();
+        Self { displaced, ..Self::new(&state.who, state.publication, state.since) }
     }
 
     /// Which publication feeds the stream, and for how long it has done so; `None` while it is lost.
