@@ -185,10 +185,7 @@ impl Lane {
                 LaneCommand::Wait(client) if self.stop_by.is_some() => client.refuse_unavailable(),
                 // Looked up after it was handed over: a stream that became joinable meanwhile is found here,
                 // one that becomes so from now on sends an event.
-                LaneCommand::Wait(client) => match self.registry.joinable(&client.name) {
-                    Some(live) => self.add_joining(client, live),
-                    None => self.add_waiting(client),
-                },
+                LaneCommand::Wait(client) => self.admit(client),
                 LaneCommand::Adopt(viewer) => self.add_viewer(viewer),
                 LaneCommand::Stop(deadline) => self.stop(deadline),
             }
@@ -376,12 +373,16 @@ impl Lane {
         clients.collect()
     }
 
-    /// A client that has waited, or just come, joins its stream if that is live.
+    /// A client that has waited, or just come, joins its stream if that is live. One that has ended in this very moment, or
+    /// begins anew, is waited for on.
     fn admit(&mut self, client: Client) {
         match self.registry.joinable(&client.name) {
             Some(live) => self.add_joining(client, live),
-            // It ended in this very moment.
-            None => client.refuse_not_found(),
+            None => self.add_waiting(client),
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
