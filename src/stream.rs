@@ -20,6 +20,7 @@ mod meter;
 pub(crate) mod publication;
 pub(crate) mod publisher;
 pub(crate) mod registry;
+mod stamp;
 mod subscription;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]

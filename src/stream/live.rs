@@ -40,10 +40,6 @@ pub(crate) struct LiveStream {
     pub(crate) name: StreamName,
     pub(crate) publisher: Publisher,
     started: Instant,
-    /// When the last packet of the stream came that this one goes on for, or else `started`.
-    heard: Instant,
-    /// Milliseconds from `heard` to the last packet.
-    last_packet: AtomicU64,
     bytes: AtomicU64,
     pub(super) audience: Audience,
     /// What the publication finds, for status.
@@ -82,7 +78,6 @@ impl LiveStream {
         publisher: Publisher,
         settings: Arc<StreamSettings>,
         budget: Arc<Budget>,
-        heard: Instant,
         now: Instant,
     ) -> Self {
         let window = Window::new(Arc::clone(&settings), Arc::clone(&budget));
@@ -91,8 +86,6 @@ impl LiveStream {
             name,
             publisher,
             started: now,
-            heard,
-            last_packet: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             audience: Audience::default(),
             vitals: Shown::default(),
@@ -172,12 +165,7 @@ impl LiveStream {
 
     /// How long the publisher has sent nothing.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.last_heard())
-    }
-
-    /// When the publisher's last packet came.
-    pub(super) fn last_heard(&self) -> Instant {
-        self.heard + Duration::from_millis(self.last_packet.load(Ordering::Relaxed))
+        self.publisher.silence(now)
     }
 
     /// How long it has been live.
@@ -213,8 +201,7 @@ impl LiveStream {
 
     /// Notes that a packet came.
     pub(super) fn touch(&self, bytes: usize, now: Instant) {
-        let millis = now.saturating_duration_since(self.heard).as_millis() as u64;
-        self.last_packet.store(millis, Ordering::Relaxed);
+        self.publisher.note_packet(now);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 

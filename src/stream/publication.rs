@@ -84,7 +84,6 @@ impl Publication {
         publisher: &str,
         now: Instant,
     ) -> Self {
-        live.touch(0, now);
         let gap = live.publisher.resume(publisher, id, now);
         let mut publication = Self::new(id, registry, live, now);
         publication.progress = held.progress.resumed(held.until);

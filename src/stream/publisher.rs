@@ -3,12 +3,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::publication::PublicationId;
+use super::stamp::Stamp;
 
 /// Who feeds a stream.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     /// The publication that another one waits for, or 0.
     displaced: AtomicU64,
+    /// When it sent its last packet.
+    packet: Stamp,
     state: Mutex<State>,
 }
 
@@ -27,14 +30,26 @@ struct State {
 impl Publisher {
     pub(super) fn new(who: &str, publication: PublicationId, now: Instant) -> Self {
         let state = State { who: who.into(), publication, since: now, lost: None, resumes: 0 };
-        Self { displaced: AtomicU64::new(0), state: Mutex::new(state) }
+        Self { displaced: AtomicU64::new(0), packet: Stamp::new(now), state: Mutex::new(state) }
     }
 
-    /// The same one, for a stream that begins anew, and as displaced as it was.
+    /// The same one, for a stream that begins anew: that it does says nothing of when the publisher was last heard, and
+    /// who waits for it waits on.
     pub(super) fn of_new_stream(&self) -> Self {
         let state = self.lock();
-        let displaced = self.displaced.load(Ordering::Relaxed).into();
-        Self { displaced, ..Self::new(&state.who, state.publication, state.since) }
+        let new = Self::new(&state.who, state.publication, state.since);
+        new.displace(self.displaced.load(Ordering::Relaxed));
+        Self { packet: self.packet.clone(), ..new }
+    }
+
+    /// How long it has sent no whole packet.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        self.packet.age(now)
+    }
+
+    /// Notes that a packet came.
+    pub(super) fn note_packet(&self, now: Instant) {
+        self.packet.renew(now);
     }
 
     /// Which publication feeds the stream, and for how long it has done so; `None` while it is lost.
@@ -65,6 +80,7 @@ impl Publisher {
 
     /// Notes that `who` goes on; returns for how long there was nobody.
     pub(super) fn resume(&self, who: &str, publication: PublicationId, now: Instant) -> Duration {
+        self.note_packet(now);
         let mut state = self.lock();
         (state.who, state.publication, state.since) = (who.into(), publication, now);
         state.resumes += 1;

@@ -148,7 +148,7 @@ impl Registry {
             };
         }
         self.publications.fetch_add(1, Ordering::Relaxed);
-        let live = self.new_stream(name, Publisher::new(publisher, id, now), now, now);
+        let live = self.new_stream(name, Publisher::new(publisher, id, now), now);
         streams.live.insert(name.clone(), Entry { live: Arc::clone(&live), feeding: Feeding::By(id) });
         Ok(Publication::new(id, Arc::clone(self), live, now))
     }
@@ -304,7 +304,7 @@ impl Registry {
 
     /// Replaces a stream by a new one of the same name, publisher and headers. It is no sign of life of that publisher.
     pub(super) fn restart(&self, old: &Arc<LiveStream>, reason: EndReason, now: Instant) -> Arc<LiveStream> {
-        let live = self.new_stream(&old.name, old.publisher.of_new_stream(), old.last_heard(), now);
+        let live = self.new_stream(&old.name, old.publisher.of_new_stream(), now);
         live.take_headers_from(old);
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = streams.live.get_mut(&old.name).filter(|entry| Arc::ptr_eq(&entry.live, old)) {
@@ -322,17 +322,10 @@ impl Registry {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).say(say);
     }
 
-    /// `heard` is when the last packet came.
-    fn new_stream(
-        &self,
-        name: &StreamName,
-        publisher: Publisher,
-        heard: Instant,
-        now: Instant,
-    ) -> Arc<LiveStream> {
+    fn new_stream(&self, name: &StreamName, publisher: Publisher, now: Instant) -> Arc<LiveStream> {
         let id = self.new_id();
         let (settings, budget) = (Arc::clone(&self.settings), Arc::clone(&self.budget));
-        Arc::new(LiveStream::new(id, name.clone(), publisher, settings, budget, heard, now))
+        Arc::new(LiveStream::new(id, name.clone(), publisher, settings, budget, now))
     }
 
     fn new_id(&self) -> u64 {

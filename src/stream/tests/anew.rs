@@ -64,3 +64,26 @@ fn a_kind_that_comes_now_and_then_ends_the_responses_less_and_less_often() {
         assert!(ends <= most, "{ends} in {within} s, with a picture every {seconds} s");
     }
 }
+
+#[test]
+fn to_begin_anew_is_no_sign_of_life_and_forgets_nobody_who_waits() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.audio();
+    encoder.gop(5, 10);
+    let registry = Arc::clone(&encoder.registry);
+    encoder.publication.finish(EndReason::PublisherLost, encoder.start);
+    // It comes back with sound alone, which is given up by time, and then its line is dead.
+    let publication = registry.publish(&name(), "another", encoder.start).unwrap();
+    let mut encoder = Encoder { registry, publication, start: encoder.start, time: 0 };
+    encoder.metadata(&["audiocodecid"]);
+    encoder.send(Audio, AUDIO_HEADER);
+    let (old, next) = (encoder.live(), encoder.publication.id);
+    old.publisher.displace(next);
+    while Arc::ptr_eq(&old, &encoder.live()) {
+        encoder.time += 100;
+        encoder.publication.tick(encoder.now());
+    }
+    let silence = encoder.live().silence(encoder.now());
+    assert_eq!(silence, Duration::from_millis(encoder.time.into()), "since its last packet");
+    assert!(encoder.publication.is_displaced());
+}

@@ -336,19 +336,3 @@ fn one_who_sends_nothing_that_can_be_played_does_not_keep_viewers_for_ever() {
     encoder.video(true, 10);
     assert_eq!(encoder.take(&mut encoder.cursor(Start::Gop)).len(), 2, "its own stream goes on");
 }
-
-#[test]
-fn a_stream_that_begins_anew_by_itself_is_as_silent_and_displaced_as_it_was() {
-    let mut encoder = Gap::with_both_tracks().returns(Duration::from_secs(1), 0);
-    encoder.send(Video, VIDEO_HEADER);
-    let (old, silent_since) = (encoder.live(), encoder.time);
-    old.publisher.displace(encoder.publication.id);
-    encoder.time += 2900;
-    encoder.publication.tick(encoder.now());
-    assert_eq!(old.ended(), Some(EndReason::TracksChanged), "no audio has come");
-    assert_eq!(
-        encoder.live().silence(encoder.now()),
-        Duration::from_millis(u64::from(encoder.time - silent_since))
-    );
-    assert!(encoder.publication.is_displaced());
-}
