@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rtmpd::{Error, Server, ServerHandle, TlsError};
@@ -237,7 +238,7 @@ fn the_servers_last_words_come_before_its_close_notify() {
     let server = secure(&pair, |_| {});
     let mut client = publishing(TlsClient::connect(server.rtmps_addr().unwrap(), &pair));
     http::play(server.http_addr(), "/live/cam1.flv").find_tag("a frame", Tag::is_keyframe);
-    let stopped = std::thread::spawn(move || server.shutdown(seconds(5)));
+    let stopped = thread::spawn(move || server.shutdown(seconds(5)));
     let said = client.read_until_close_notify();
     for word in ["NetStream.Publish.Start", "NetStream.Unpublish.Success", "NetConnection.Connect.Closed"] {
         assert!(said.windows(word.len()).any(|part| part == word.as_bytes()), "{word} was not said");
@@ -272,6 +273,24 @@ fn a_proxys_header_comes_before_tls() {
             .log()
             .wait_for("the client's address", 0, |line| line.contains(client) && line.contains("live/cam1"));
     }
+}
+
+#[test]
+fn one_who_waits_for_a_name_replaces_nobody_once_it_has_left() {
+    let pair = Pair::make("waits");
+    let server = secure(&pair, |_| {});
+    let publisher = || publishing(TlsClient::connect(server.rtmps_addr().unwrap(), &pair));
+    let mut first = publisher();
+    let mut viewer = http::play(server.http_addr(), "/live/cam1.flv");
+    viewer.find_tag("the first's keyframe", Tag::is_keyframe);
+    drop(publisher());
+    // The first one's line is down for longer than it may be while somebody waits.
+    thread::sleep(seconds(4));
+    first.send(&frame(20));
+    viewer.find_tag("what the first sends", |tag| tag.timestamp == 20);
+    let _second = publisher();
+    viewer.find_tag("what it sent while it waited", Tag::is_keyframe);
+    server.shutdown(seconds(5)).unwrap();
 }
 
 #[test]

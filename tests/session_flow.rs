@@ -226,6 +226,27 @@ fn what_waits_for_an_answer_has_a_bound() {
 }
 
 #[test]
+fn a_goodbye_behind_a_request_is_found_before_it_is_answered() {
+    let (own, other) = ([Value::Number(1.0)], [Value::Number(2.0)]);
+    for (name, arguments, ends) in [
+        ("deleteStream", &own[..], true),
+        ("FCUnpublish", &[], true),
+        ("deleteStream", &other, false),
+        ("publish", &[], false),
+    ] {
+        let mut client = Client::connected("live");
+        client.command("createStream", 3.0, &[], 0).unwrap();
+        client.command("createStream", 4.0, &[], 0).unwrap();
+        client.command("publish", 5.0, &[Value::from("s")], 1).unwrap();
+        assert!(!client.session.is_taken_back());
+        let room = client.session.room_for_unanswered();
+        client.command(name, 6.0, arguments, 0).unwrap();
+        assert!(client.session.room_for_unanswered() < room, "it is kept all the same");
+        assert_eq!(client.session.is_taken_back(), ends, "{name} {arguments:?}");
+    }
+}
+
+#[test]
 fn rejections_carry_a_code_and_end_the_session() {
     let mut client = Client::connected("live");
     client.command("publish", 5.0, &[Value::from("s")], 1).unwrap();

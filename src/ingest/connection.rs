@@ -116,8 +116,8 @@ impl Connection {
     /// One round of the loop of [`crate::rtmp`]: read, handle, drain events, write.
     fn turn(&mut self, session: &mut Session, buffer: &mut [u8]) -> Result<(), End> {
         if self.feed.is_held() {
-            // Not reading holds the publisher back; what it has sent already waits in the socket.
             std::thread::sleep(HOLD_TICK);
+            self.take_what_has_come(session, buffer)?;
             self.feed.try_held_again(session)?;
         } else {
             self.receive(session, buffer)?;
@@ -146,6 +146,21 @@ impl Connection {
             Err(error) if is_timeout(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes what has come while a publish is held back, for later: who has left meanwhile is not to replace anybody. What is
+    /// beyond the session's bound waits in the socket.
+    fn take_what_has_come(&mut self, session: &mut Session, buffer: &mut [u8]) -> Result<(), End> {
+        while session.room_for_unanswered() > 0 {
+            let room = session.room_for_unanswered().min(buffer.len());
+            match self.transport.read_at_once(&mut buffer[..room]) {
+                Ok(0) => return Err(End::Closed),
+                Ok(count) => session.handle_input(&buffer[..count]).map_err(End::Protocol)?,
+                Err(error) if is_timeout(&error) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn handle(&mut self, event: Event, session: &mut Session) -> Result<(), End> {

@@ -181,15 +181,16 @@ impl Feed {
         let waited = now.saturating_duration_since(since);
         let other = live.publisher.who();
         match self.decide(&live, first, waited, now) {
-            Decision::Refuse => {
-                session
-                    .reject("NetStream.Publish.BadName", &format!("Stream {name} is being published already."));
-                return Err(End::Refused(format!("{name} is being published already by {other}")));
-            }
-            Decision::Replace => {
+            // Nobody is replaced by one who has said goodbye while he waited.
+            Decision::Replace if !session.is_taken_back() => {
                 // It notices within a tick, and lets go of the stream, with all viewers, for the next one.
                 live.publisher.displace(first);
                 log::warn!("publisher {} takes {name} over from {other}", self.peer);
+            }
+            Decision::Refuse | Decision::Replace => {
+                session
+                    .reject("NetStream.Publish.BadName", &format!("Stream {name} is being published already."));
+                return Err(End::Refused(format!("{name} is being published already by {other}")));
             }
             Decision::Hold if waited.is_zero() => {
                 self.shared.refusals.say(|more| {

@@ -97,6 +97,14 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
     }
 
+    /// Reads what is there, and does not wait for it.
+    pub(super) fn read_at_once(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.stream.set_nonblocking(true)?;
+        let read = self.read(buffer);
+        self.socket.stream.set_nonblocking(false)?;
+        read
+    }
+
     /// Says that nothing more will be written.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {

@@ -38,8 +38,9 @@ pub const MAX_NET_STREAMS: u32 = u64::BITS;
 /// Most bytes of answers that wait to be [taken](Session::take_output). Real clients make for some hundreds.
 pub const MAX_OUTPUT: usize = 64 << 10;
 
-/// Most bytes that wait behind a request for its answer. Relays send their first frames without waiting for it.
-pub const MAX_UNANSWERED: usize = 128 << 10;
+/// Most bytes that wait behind a request for its answer. Relays send their first frames without waiting for it, and who
+/// feeds the stream now may be waited for.
+pub const MAX_UNANSWERED: usize = 1 << 20;
 
 /// Places for what waits to be given out that are kept while nothing does.
 const KEPT_PLACES: usize = 8;
@@ -225,6 +226,26 @@ impl Session {
     /// the session holds for the peer.
     pub fn unfinished_bytes(&self) -> usize {
         self.reader.unfinished_bytes() + self.unanswered.len()
+    }
+
+    /// How many bytes more may come behind a request before its answer.
+    pub fn room_for_unanswered(&self) -> usize {
+        MAX_UNANSWERED.saturating_sub(self.unanswered.len())
+    }
+
+    /// Whether what came behind a request to publish ends the publication already. This looks through all of that, so it
+    /// is for moments at which it matters.
+    pub fn is_taken_back(&self) -> bool {
+        let Stage::Asked { stream_id } = self.stage else { return false };
+        let mut reader = self.reader.clone();
+        reader.set_limits(self.limits.clone());
+        let mut unanswered = &self.unanswered[..];
+        while let Ok(Some(message)) = reader.read(&mut unanswered) {
+            if self.ends(stream_id, &message) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether the handshake is over and the client has connected.

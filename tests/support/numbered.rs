@@ -170,4 +170,5 @@ fn frame(stamp: Stamp, pace: Pace) -> Vec<u8> {
 }
 
 /// H.264 as an encoder announces it; nobody here decodes it.
-pub const SEQUENCE_HEADER: [u8; 16] = [0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1, 0, 1, 0x67, 1, 0];
+pub const SEQUENCE_HEADER: [u8; 18] =
+    [0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1, 0, 1, 0x67, 1, 0, 1, 0x68];

@@ -101,7 +101,7 @@ impl From<UnexpectedEnd> for ChunkError {
 /// Bytes are taken from the caller's buffer straight into the message they belong to; only a header that is
 /// cut by the end of the input is kept aside. Memory grows with the bytes that arrive, never with the lengths
 /// that headers announce. Set Chunk Size and Abort take effect in here and are not given out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ChunkReader {
     limits: ChunkLimits,
     chunk_size: u32,
@@ -117,7 +117,7 @@ pub struct ChunkReader {
 }
 
 /// The state of one chunk stream: what the next header may leave out, and the message in progress.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct ChunkStream {
     timestamp: u32,
     delta: u32,
@@ -130,7 +130,7 @@ struct ChunkStream {
     payload: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Aside {
     bytes: [u8; MAX_HEADER],
     length: usize,

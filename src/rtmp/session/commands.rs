@@ -1,9 +1,11 @@
 use super::connect::ConnectInfo;
 use super::{
     Event, MAX_APP, MAX_NAME, MAX_NET_STREAMS, PublishRequest, Session, SessionError, Stage, WINDOW, Waiting,
+    without_selector,
 };
 use crate::amf0::Value;
 use crate::rtmp::command::{Command, Level};
+use crate::rtmp::message::{Message, MessageType};
 
 impl Session {
     pub(super) fn handle_command(&mut self, payload: &[u8], stream_id: u32) -> Result<(), SessionError> {
@@ -62,7 +64,7 @@ impl Session {
     }
 
     fn delete_stream(&mut self, command: &Command) {
-        let number = command.arguments.first().and_then(Value::as_number).unwrap_or_default() as u32;
+        let number = number_in(command);
         self.close_stream(number);
         self.net_streams &= !net_stream(number);
     }
@@ -77,8 +79,28 @@ impl Session {
     /// or a wrong one.
     pub(super) fn published_by(&self, number: u32) -> Option<u32> {
         let Stage::Publishing { stream_id } = self.stage else { return None };
-        let is_it = number == stream_id || self.net_streams & net_stream(number) == 0;
-        is_it.then_some(stream_id)
+        self.may_mean(number, stream_id).then_some(stream_id)
+    }
+
+    fn may_mean(&self, number: u32, stream_id: u32) -> bool {
+        number == stream_id || self.net_streams & net_stream(number) == 0
+    }
+
+    /// Whether a message ends the publication of this stream, once that has begun.
+    pub(super) fn ends(&self, stream_id: u32, message: &Message) -> bool {
+        let payload = match message.message_type {
+            MessageType::COMMAND_AMF0 => &message.payload[..],
+            MessageType::COMMAND_AMF3 => without_selector(&message.payload),
+            _ => return false,
+        };
+        let Ok(command) = Command::decode(payload) else { return false };
+        let number = match command.name.as_str() {
+            "FCUnpublish" => 0,
+            "closeStream" => message.stream_id,
+            "deleteStream" => number_in(&command),
+            _ => return false,
+        };
+        self.may_mean(number, stream_id)
     }
 
     /// What comes before `publish`; a name that is too long is not sent back.
@@ -129,6 +151,11 @@ impl Session {
         self.replies.status(stream_id, Level::Status, code, "Publishing has ended.");
         self.waiting.push_back(Waiting::Event(Event::PublishFinished));
     }
+}
+
+/// Which NetStream a command is about.
+fn number_in(command: &Command) -> u32 {
+    command.arguments.first().and_then(Value::as_number).unwrap_or_default() as u32
 }
 
 /// The bit of a NetStream; none for numbers that were never given.

@@ -1,0 +1,119 @@
+//! A second publisher of a name that is live: who replaces whom, and who does not.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::net::Shutdown;
+use std::ops::Range;
+use std::thread;
+
+use support::deadline::seconds;
+use support::flv::{FlvReader, Tag};
+use support::http::{self, Body};
+use support::numbered::SEQUENCE_HEADER;
+use support::rtmp::{AUDIO, Amf, RtmpClient, VIDEO};
+use support::rtmpd::Rtmpd;
+
+const PLAY: &str = "/live/cam1.flv";
+const AUDIO_HEADER: [u8; 4] = [0xAF, 0, 0x12, 0x10];
+
+/// What ends the wait of one who would publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    SayingGoodbye,
+    ClosingItsSide,
+    Resetting,
+}
+
+#[test]
+fn nobody_is_replaced_by_one_who_waited_and_has_left() {
+    thread::scope(|scope| {
+        for how in [Leaves::SayingGoodbye, Leaves::ClosingItsSide, Leaves::Resetting] {
+            scope.spawn(move || assert_nobody_is_replaced_by_one_who_leaves(how));
+        }
+    });
+}
+
+#[track_caller]
+fn assert_nobody_is_replaced_by_one_who_leaves(how: Leaves) {
+    let mut rtmpd = Rtmpd::start();
+    let (mut first, mut viewer) = publisher_and_viewer(&rtmpd);
+    let mut second = one_who_waits(&rtmpd);
+    if how == Leaves::SayingGoodbye {
+        second.unpublish(1);
+    }
+    let socket = second.into_socket();
+    if how == Leaves::ClosingItsSide {
+        socket.shutdown(Shutdown::Write).unwrap();
+    }
+    // To close with unread input resets the connection.
+    let kept = (how != Leaves::Resetting).then_some(socket);
+    // The first one's line is down for longer than it may be while somebody waits.
+    thread::sleep(seconds(4));
+    send(&mut first, 25..50);
+    viewer.find_tag("what the first sends", |tag| tag.timestamp == 49 * 40);
+    let lines = rtmpd.log().all();
+    assert!(!lines.iter().any(|line| line.contains("takes live/cam1 over")), "{how:?}: {lines:#?}");
+    drop(kept);
+    first.say_goodbye(1);
+    viewer.rest();
+    rtmpd.assert_sound();
+}
+
+#[test]
+fn what_one_sends_while_it_waits_is_not_lost() {
+    let mut rtmpd = Rtmpd::start();
+    let (first, mut viewer) = publisher_and_viewer(&rtmpd);
+    let mut second = one_who_waits(&rtmpd);
+    // It does not wait for the answer, and sends more than is taken from it before that.
+    send_headers(&mut second);
+    let large = [&[0x17, 1, 0, 0, 0][..], &[5; 50_000]].concat();
+    let sender = thread::spawn(move || {
+        (100..200).for_each(|frame| second.send(VIDEO, 1, frame * 40, &large));
+        second
+    });
+    let mut frames = 0;
+    while frames < 100 {
+        let frame = viewer.find_tag("a frame of the second", Tag::is_frame);
+        frames += u32::from(frame.body.len() > 50_000);
+    }
+    assert!(!first.read_until_closed(seconds(5)).is_empty(), "the first is told");
+    sender.join().unwrap().say_goodbye(1);
+    viewer.rest();
+    rtmpd.assert_sound();
+}
+
+/// One who has published for a second, and is silent now; and one who watches.
+fn publisher_and_viewer(rtmpd: &Rtmpd) -> (RtmpClient, FlvReader<Body>) {
+    let mut first = RtmpClient::connect(rtmpd.rtmp());
+    assert_eq!(first.publish("live", "cam1"), Ok(1));
+    send_headers(&mut first);
+    send(&mut first, 0..25);
+    let mut viewer = http::play(rtmpd.http(), PLAY);
+    viewer.find_tag("the newest frame", |tag| tag.timestamp == 24 * 40);
+    (first, viewer)
+}
+
+/// One who has asked to publish the same, and has no answer yet.
+fn one_who_waits(rtmpd: &Rtmpd) -> RtmpClient {
+    let mut second = RtmpClient::connect_to_app(rtmpd.rtmp(), "live");
+    second.command(0, &[Amf::Text("createStream"), Amf::Number(4.0), Amf::Null]);
+    second
+        .command(1, &[Amf::Text("publish"), Amf::Number(5.0), Amf::Null, Amf::Text("cam1"), Amf::Text("live")]);
+    rtmpd.log().wait_for("the second to wait", 0, |line| line.contains("waits for live/cam1"));
+    second
+}
+
+fn send_headers(client: &mut RtmpClient) {
+    client.send(VIDEO, 1, 0, &SEQUENCE_HEADER);
+    client.send(AUDIO, 1, 0, &AUDIO_HEADER);
+}
+
+/// Audio and video at 25 frames a second, with a keyframe each second.
+fn send(client: &mut RtmpClient, frames: Range<u32>) {
+    for frame in frames {
+        let first = if frame % 25 == 0 { 0x17 } else { 0x27 };
+        client.send(AUDIO, 1, frame * 40, &[0xAF, 1, 5, 5]);
+        client.send(VIDEO, 1, frame * 40, &[first, 1, 0, 0, 0, 1, 2, 3]);
+    }
+}
