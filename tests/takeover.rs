@@ -6,12 +6,13 @@ mod support;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::thread;
+use std::time::Duration;
 
 use support::deadline::seconds;
 use support::flv::{FlvReader, Tag};
 use support::http::{self, Body};
 use support::numbered::SEQUENCE_HEADER;
-use support::rtmp::{AUDIO, Amf, RtmpClient, VIDEO};
+use support::rtmp::{self, AUDIO, Amf, RtmpClient, VIDEO};
 use support::rtmpd::Rtmpd;
 
 const PLAY: &str = "/live/cam1.flv";
@@ -79,6 +80,26 @@ fn what_one_sends_while_it_waits_is_not_lost() {
     }
     assert!(!first.read_until_closed(seconds(5)).is_empty(), "the first is told");
     sender.join().unwrap().say_goodbye(1);
+    viewer.rest();
+    rtmpd.assert_sound();
+}
+
+/// The line is thin, and a keyframe takes five seconds; bytes come all the time.
+#[test]
+fn one_who_sends_a_large_frame_slowly_is_not_silent() {
+    let mut rtmpd = Rtmpd::start();
+    let (mut first, mut viewer) = publisher_and_viewer(&rtmpd);
+    let server = rtmpd.rtmp();
+    let second = thread::spawn(move || RtmpClient::connect(server).publish("live", "cam1"));
+    first.send_raw(&rtmp::chunk_header(VIDEO, 1, 25 * 40, 5 + 50 * 1000));
+    first.send_raw(&[0x17, 1, 0, 0, 0]);
+    for _ in 0..50 {
+        thread::sleep(Duration::from_millis(100));
+        first.send_raw(&[7; 1000]);
+    }
+    assert_eq!(second.join().unwrap(), Err("NetStream.Publish.BadName".to_owned()));
+    viewer.find_tag("the large frame", |tag| tag.body.len() > 50_000);
+    first.say_goodbye(1);
     viewer.rest();
     rtmpd.assert_sound();
 }

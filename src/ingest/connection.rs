@@ -135,7 +135,12 @@ impl Connection {
         if self.feed.can_wait() && Instant::now() >= self.awake_until {
             std::thread::sleep(NAP);
         }
-        match self.transport.read(buffer) {
+        let received = self.transport.received();
+        let read = self.transport.read(buffer);
+        if self.transport.received() != received {
+            self.feed.note_bytes();
+        }
+        match read {
             Ok(0) => Err(End::Closed),
             Ok(count) => {
                 if count == buffer.len() || self.transport.is_behind() {

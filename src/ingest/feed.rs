@@ -79,6 +79,13 @@ impl Feed {
         }
     }
 
+    /// Notes that bytes came, be it but a part of a message.
+    pub(super) fn note_bytes(&self) {
+        if let Activity::Publishing(publication) = &self.activity {
+            publication.live().publisher.note_bytes(Instant::now());
+        }
+    }
+
     /// Does what is due by time.
     pub(super) fn tick(&mut self, session: &mut Session) -> Result<(), End> {
         let (now, timeouts) = (Instant::now(), &self.shared.timeouts);
@@ -215,7 +222,7 @@ impl Feed {
 
     /// What becomes of a publish that has waited so long for the one who feeds the stream.
     fn decide(&self, live: &LiveStream, first: PublicationId, waited: Duration, now: Instant) -> Decision {
-        let silence = live.silence(now);
+        let silence = live.publisher.stillness(now);
         match self.shared.takeover {
             // It is about to let go, whatever it has sent since.
             _ if live.publisher.is_displaced(first) => Decision::Hold,

@@ -25,6 +25,8 @@ struct Socket {
     stream: TcpStream,
     /// What was received while a PROXY header was looked for, and belongs to the client.
     received: Vec<u8>,
+    /// How many bytes have been taken off the line since.
+    count: u64,
 }
 
 impl Transport {
@@ -32,7 +34,7 @@ impl Transport {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(super::TICK))?;
         stream.set_write_timeout(Some(super::TICK))?;
-        Ok(Self { socket: Socket { stream, received: Vec::new() }, tls: None })
+        Ok(Self { socket: Socket { stream, received: Vec::new(), count: 0 }, tls: None })
     }
 
     /// What follows is TLS. The handshake happens as bytes are read and written.
@@ -48,7 +50,7 @@ impl Transport {
         deadline: Instant,
         stopper: &Stopper,
     ) -> Result<Option<SocketAddr>, End> {
-        let Socket { stream, received } = &mut self.socket;
+        let Socket { stream, received, .. } = &mut self.socket;
         let mut buffer = [0; MAX_PROXY_HEADER];
         loop {
             match stream.read(&mut buffer) {
@@ -79,6 +81,11 @@ impl Transport {
     /// Whether a TLS handshake has begun or is awaited.
     pub(super) fn is_shaking_hands(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_shaking_hands())
+    }
+
+    /// How many bytes have come: with TLS those of its records, be they whole or not.
+    pub(super) fn received(&self) -> u64 {
+        self.socket.count
     }
 
     /// Whether TLS has received anything at all.
@@ -147,7 +154,9 @@ impl Write for Transport {
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.received.is_empty() {
-            return self.stream.read(buffer);
+            let count = self.stream.read(buffer)?;
+            self.count += count as u64;
+            return Ok(count);
         }
         let count = self.received.as_slice().read(buffer)?;
         self.received.drain(..count);

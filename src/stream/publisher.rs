@@ -10,8 +10,10 @@ use super::stamp::Stamp;
 pub(crate) struct Publisher {
     /// The publication that another one waits for, or 0.
     displaced: AtomicU64,
-    /// When it sent its last packet.
+    /// When its last packet was whole.
     packet: Stamp,
+    /// When its last byte came, of whatever.
+    byte: Stamp,
     state: Mutex<State>,
 }
 
@@ -30,7 +32,8 @@ struct State {
 impl Publisher {
     pub(super) fn new(who: &str, publication: PublicationId, now: Instant) -> Self {
         let state = State { who: who.into(), publication, since: now, lost: None, resumes: 0 };
-        Self { displaced: AtomicU64::new(0), packet: Stamp::new(now), state: Mutex::new(state) }
+        let (packet, byte) = (Stamp::new(now), Stamp::new(now));
+        Self { displaced: AtomicU64::new(0), packet, byte, state: Mutex::new(state) }
     }
 
     /// The same one, for a stream that begins anew: that it does says nothing of when the publisher was last heard, and
@@ -39,7 +42,7 @@ impl Publisher {
         let state = self.lock();
         let new = Self::new(&state.who, state.publication, state.since);
         new.displace(self.displaced.load(Ordering::Relaxed));
-        Self { packet: self.packet.clone(), ..new }
+        Self { packet: self.packet.clone(), byte: self.byte.clone(), ..new }
     }
 
     /// How long it has sent no whole packet.
@@ -47,9 +50,19 @@ impl Publisher {
         self.packet.age(now)
     }
 
+    /// How long not even a part of one has come: who sends a large frame over a thin line is alive.
+    pub(crate) fn stillness(&self, now: Instant) -> Duration {
+        self.byte.age(now).min(self.silence(now))
+    }
+
     /// Notes that a packet came.
     pub(super) fn note_packet(&self, now: Instant) {
         self.packet.renew(now);
+    }
+
+    /// Notes that bytes came.
+    pub(crate) fn note_bytes(&self, now: Instant) {
+        self.byte.renew(now);
     }
 
     /// Which publication feeds the stream, and for how long it has done so; `None` while it is lost.
