@@ -6,7 +6,7 @@ mod support;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::deadline::seconds;
 use support::flv::{FlvReader, Tag};
@@ -101,6 +101,32 @@ fn one_who_sends_a_large_frame_slowly_is_not_silent() {
     viewer.find_tag("the large frame", |tag| tag.body.len() > 50_000);
     first.say_goodbye(1);
     viewer.rest();
+    rtmpd.assert_sound();
+}
+
+/// A phone comes back for a moment, its line dies again, and a second later it comes back on another address.
+#[test]
+fn a_phone_that_comes_back_twice_gets_in() {
+    let mut rtmpd = Rtmpd::start();
+    let (first, mut viewer) = publisher_and_viewer(&rtmpd);
+    drop(first);
+    rtmpd.log().wait_for("the loss", 0, |line| line.contains("its viewers are held"));
+    let mut second = RtmpClient::connect(rtmpd.rtmp());
+    assert_eq!(second.publish("live", "cam1"), Ok(1));
+    second.send(AUDIO, 1, 0, &AUDIO_HEADER);
+    // Nobody tells the server that its line is dead from here on.
+    thread::sleep(seconds(1));
+    let start = Instant::now();
+    let mut third = RtmpClient::connect(rtmpd.rtmp());
+    assert_eq!(third.publish("live", "cam1"), Ok(1));
+    let took = start.elapsed();
+    assert!((Duration::from_millis(1_500)..seconds(4)).contains(&took), "let in after {took:?}");
+    send_headers(&mut third);
+    send(&mut third, 0..50);
+    viewer.find_tag("what the third sends", Tag::is_keyframe);
+    third.say_goodbye(1);
+    viewer.rest();
+    drop(second);
     rtmpd.assert_sound();
 }
 

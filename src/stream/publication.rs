@@ -121,7 +121,7 @@ impl Publication {
         self.live.touch(packet.payload.len(), now);
         self.registry.note_received(packet.payload.len());
         self.bytes += packet.payload.len() as u64;
-        self.progress.tracks.note_packet(now);
+        self.progress.tracks.note_packet(packet.kind, now);
         self.progress.vitals.note_packet(packet.payload.len(), now);
         if self.is_longer(&packet, MAX_PAYLOAD, "packet") {
             return;

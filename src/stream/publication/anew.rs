@@ -1,16 +1,12 @@
 //! When a stream begins anew under its name, because viewers have been told otherwise.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Publication;
-use super::tracks::Seen;
+use super::tracks::{MAX_RESUMING, Seen};
 use crate::media::Packet;
 use crate::stream::event::EndReason;
 use crate::stream::headers::{Codec, MAX_HEADER, Role};
-
-/// How long viewers wait for the first keyframe of a publisher that has come back. Relays join in the middle of a group of
-/// pictures.
-const MAX_RESUMING: Duration = Duration::from_secs(10);
 
 impl Publication {
     /// Whether a packet of this codec is taken. The header in one that is not is kept: its encoder sends it once, and its

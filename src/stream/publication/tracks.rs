@@ -4,12 +4,19 @@ use crate::flv::tag::Tracks;
 use crate::media::PacketKind;
 use crate::stream::headers::{Codec, MAX_TRACKS};
 
-/// How long after the first packet a stream waits for the tracks that it announces.
+/// How long after the first audio or video a stream waits for the tracks that it announces.
 const TRACK_WAIT: Duration = Duration::from_millis(300);
 
 /// The same for video that is announced. A relay that joins in the middle of a stream sends audio at once, and nothing of
 /// the video, not even its sequence header, before the next keyframe.
 const VIDEO_WAIT: Duration = Duration::from_secs(3);
+
+/// How long viewers wait for what the last publisher sent, once the next one sends anything. Phones open their microphones
+/// late, relays join in the middle of a group of pictures, and whose tracks are the same nobody has to reconnect for.
+pub(super) const MAX_RESUMING: Duration = Duration::from_secs(10);
+
+/// The same for a kind that the next publisher's metadata does not announce.
+const UNANNOUNCED_WAIT: Duration = Duration::from_secs(2);
 
 /// How long one kind may send nothing while the other goes on. Players stand still then, and are better off without it.
 const FELL_SILENT: Duration = Duration::from_secs(10);
@@ -29,7 +36,7 @@ const MIN_RESTART: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct TrackList {
     known: Vec<Known>,
-    /// Of this publisher.
+    /// This publisher's first audio or video. Metadata often comes long before, when its connection is made.
     first_packet: Option<Instant>,
     /// Whether there has been a coded frame. Encoders send the headers of all tracks before.
     has_frames: bool,
@@ -75,8 +82,10 @@ pub(super) enum Seen {
 }
 
 impl TrackList {
-    pub(super) fn note_packet(&mut self, now: Instant) {
-        self.first_packet.get_or_insert(now);
+    pub(super) fn note_packet(&mut self, kind: PacketKind, now: Instant) {
+        if kind != PacketKind::Data {
+            self.first_packet.get_or_insert(now);
+        }
     }
 
     /// Notes a coded frame, and whether those of its kind come alone.
@@ -115,9 +124,16 @@ impl TrackList {
 
     /// Whether this publisher sends less than the last one, whose tracks viewers wait for. The stream must begin anew.
     pub(super) fn is_missing_some(&self, now: Instant) -> bool {
-        let here = self.known.iter().filter(|known| known.is_here).count();
-        let is_less = self.decided.is_some() && (1..self.known.len()).contains(&here);
-        is_less && self.has_waited(now) && !self.is_too_soon(now)
+        let is_overdue =
+            |known: &Known| !known.is_here && self.waited(now) >= self.patience(known.codec.kind());
+        let any_here = self.known.iter().any(|known| known.is_here);
+        self.decided.is_some() && any_here && self.known.iter().any(is_overdue) && !self.is_too_soon(now)
+    }
+
+    /// How long a kind that the last publisher sent is waited for.
+    fn patience(&self, kind: PacketKind) -> Duration {
+        let is_announced = self.announced.is_none_or(|tracks| has(tracks, kind));
+        if is_announced { MAX_RESUMING } else { UNANNOUNCED_WAIT }
     }
 
     /// The tracks that this publisher has sent.
@@ -195,7 +211,12 @@ impl TrackList {
     fn has_waited(&self, now: Instant) -> bool {
         let is_video_due = self.announced.is_some_and(|tracks| tracks.video) && !self.seen().video;
         let wait = if is_video_due { VIDEO_WAIT } else { TRACK_WAIT };
-        self.first_packet.is_some_and(|first| now.saturating_duration_since(first) >= wait)
+        self.waited(now) >= wait
+    }
+
+    /// How long ago this publisher's first packet came.
+    fn waited(&self, now: Instant) -> Duration {
+        self.first_packet.map_or(Duration::ZERO, |first| now.saturating_duration_since(first))
     }
 
     fn seen(&self) -> Tracks {

@@ -33,6 +33,22 @@ fn a_stream_is_joinable_when_its_announced_tracks_have_come() {
 }
 
 #[test]
+fn tracks_are_waited_for_from_the_first_of_them_on() {
+    let mut encoder = Encoder::new(settings());
+    encoder.metadata(&["audiocodecid", "videocodecid"]);
+    // Encoders announce when they connect, and send when they have begun.
+    encoder.time = 5_000;
+    encoder.send(Video, VIDEO_HEADER);
+    encoder.video(true, 1);
+    encoder.time = 5_299;
+    encoder.publication.tick(encoder.now());
+    assert!(encoder.registry.joinable(&name()).is_none());
+    encoder.send(Audio, AUDIO_HEADER);
+    let bursts = encoder.take(&mut encoder.cursor(Start::First));
+    assert_eq!(bursts[0].plain(&Variant::RAW)[4], 5, "both tracks");
+}
+
+#[test]
 fn video_that_is_announced_is_waited_for_longer_because_relays_begin_with_the_next_keyframe() {
     let relay = |millis: u32| {
         let mut relay = Encoder::new(settings());

@@ -144,18 +144,56 @@ fn another_codec_or_fewer_tracks_end_the_responses() {
     assert_eq!(first.plain(&Variant::RAW)[4], 5, "both tracks, as they are now");
 
     // Video alone, where there was audio, too: the players wait for it in vain.
-    let mut gap = Gap::with_both_tracks();
-    let mut encoder = gap.returns(Duration::from_secs(1), 0);
-    encoder.send(Video, VIDEO_HEADER);
-    encoder.gop(8, 10);
-    assert_eq!(gap.peek().1, Ahead::Bursts, "after 280 ms it may still come");
-    encoder.video(false, 10);
-    gap.peek();
-    assert_eq!(gap.peek().1, Ahead::End(EndReason::TracksChanged));
-    encoder.gop(10, 10);
-    let first = &encoder.take(&mut encoder.cursor(Start::Gop))[0];
-    assert_eq!(first.plain(&Variant::RAW)[4], 1, "video alone");
-    assert_eq!(encoder.live().status(encoder.now()).audio_codec, None);
+    for (announced, seconds) in [(&["videocodecid"][..], 2), (&["audiocodecid", "videocodecid"], 10), (&[], 10)]
+    {
+        let mut gap = Gap::with_both_tracks();
+        let mut encoder = gap.returns(Duration::from_secs(1), 0);
+        encoder.metadata(announced);
+        encoder.send(Video, VIDEO_HEADER);
+        while encoder.time < seconds * 1000 {
+            encoder.gop(5, 10);
+            assert_eq!(gap.peek().1, Ahead::Bursts, "after {} ms it may still come", encoder.time - 40);
+        }
+        encoder.video(true, 10);
+        gap.peek();
+        assert_eq!(gap.peek().1, Ahead::End(EndReason::TracksChanged), "after {seconds} s, with {announced:?}");
+        encoder.gop(100, 10);
+        let first = &encoder.take(&mut encoder.cursor(Start::Gop))[0];
+        assert_eq!(first.plain(&Variant::RAW)[4], 1, "video alone");
+        assert_eq!(encoder.live().status(encoder.now()).audio_codec, None);
+    }
+}
+
+/// A phone whose microphone opens after its camera; a relay that has the sound at once, and nothing of the video before its
+/// next keyframe.
+#[test]
+fn the_same_tracks_may_come_one_after_the_other() {
+    let (picture, sound) = ((Video, VIDEO_HEADER), (Audio, AUDIO_HEADER));
+    for (first, second, late) in [(picture, sound, 400), (picture, sound, 9_900), (sound, picture, 5_000)] {
+        let mut gap = Gap::with_both_tracks();
+        let mut encoder = gap.returns(Duration::from_secs(2), 0);
+        encoder.metadata(&["audiocodecid", "videocodecid"]);
+        // What was announced when the connection was made comes when the encoder has begun.
+        encoder.time = 400;
+        encoder.send(first.0, first.1);
+        while encoder.time < late + 1000 {
+            let has_come = |kind| first.0 == kind || encoder.time >= late;
+            let (has_video, has_audio) = (has_come(Video), has_come(Audio));
+            if encoder.time == late {
+                encoder.send(second.0, second.1);
+            }
+            if has_video {
+                encoder.video(encoder.time.is_multiple_of(1000) || encoder.time == 400, 10);
+            }
+            if has_audio {
+                encoder.audio();
+            }
+            encoder.time += 20;
+        }
+        assert!(Arc::ptr_eq(&gap.live, &encoder.live()), "{} {late} ms late", second.0);
+        let tags = gap.peek().0;
+        assert!([Audio, Video].iter().all(|kind| tags.iter().any(|tag| tag.0 == *kind)), "{tags:?}");
+    }
 }
 
 #[test]
