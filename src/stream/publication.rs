@@ -1,6 +1,7 @@
 //! A publisher's end of a stream: packets in, bursts out.
 
 mod anew;
+mod keyed;
 mod pending;
 mod progress;
 mod tracks;
@@ -8,6 +9,7 @@ mod tracks;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::keyed::Keyed;
 use self::pending::{Early, Pending};
 pub(super) use self::progress::Progress;
 use super::burst::Opening;
@@ -47,7 +49,7 @@ pub(crate) struct Publication {
     progress: Progress,
     /// Whether a publisher that has come back has yet to send what decoding can begin with.
     is_resuming: bool,
-    had_keyframe: bool,
+    keyed: Keyed,
     /// For how long there had been none.
     resumed_after: Option<Duration>,
     /// What this publisher has sent, in bytes of payload, and since when it feeds the stream.
@@ -68,7 +70,7 @@ impl Publication {
             progress: Progress::default(),
             resumed_after: None,
             is_resuming: false,
-            had_keyframe: false,
+            keyed: Keyed::default(),
             bytes: 0,
             began: now,
             is_over: false,
@@ -286,8 +288,8 @@ impl Publication {
             self.give_up_silent_track(now);
         }
         if keyframe {
-            self.had_keyframe = true;
-        } else if (video && !self.had_keyframe) || (self.is_resuming && !begins) {
+            self.keyed.insert(track);
+        } else if (video && !self.keyed.contains(track)) || (self.is_resuming && !begins) {
             self.progress.vitals.note_frame(&packet, track, false, None, now);
             return;
         }

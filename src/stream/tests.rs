@@ -2,6 +2,7 @@
 
 mod anew;
 mod bursts;
+mod held;
 mod join;
 mod life;
 mod resume;

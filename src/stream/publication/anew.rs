@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Publication;
+use super::keyed::Keyed;
 use super::tracks::{MAX_RESUMING, Seen};
 use crate::media::Packet;
 use crate::stream::event::EndReason;
@@ -113,6 +114,6 @@ impl Publication {
         self.live = self.registry.restart(&self.live, reason, now);
         self.live.keep_tracks(&self.progress.tracks.tracks());
         self.progress.vitals.begin_anew(&self.live.vitals);
-        (self.had_keyframe, self.is_resuming) = (false, false);
+        (self.keyed, self.is_resuming) = (Keyed::default(), false);
     }
 }

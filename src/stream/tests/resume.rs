@@ -9,18 +9,18 @@ const OTHER_VIDEO_HEADER: &[u8] = &[0x17, 0, 0, 0, 0, 9, 9];
 const HEVC_KEYFRAME: &[u8] = b"\x93hvc1abc";
 
 /// A stream of some seconds, whose publisher is lost then.
-struct Gap {
-    registry: Arc<Registry>,
-    live: Arc<LiveStream>,
+pub(super) struct Gap {
+    pub(super) registry: Arc<Registry>,
+    pub(super) live: Arc<LiveStream>,
     cursor: Cursor,
     _viewer: Watching,
     /// When it was lost, and how far the stream had come.
-    lost: Instant,
+    pub(super) lost: Instant,
     time: u32,
 }
 
 impl Gap {
-    fn after(encoder: Encoder) -> Self {
+    pub(super) fn after(encoder: Encoder) -> Self {
         let cursor = encoder.cursor(Start::Gop);
         let (registry, live) = (Arc::clone(&encoder.registry), encoder.live());
         let (_viewer, lost, time) =
@@ -31,7 +31,7 @@ impl Gap {
         gap
     }
 
-    fn with_both_tracks() -> Self {
+    pub(super) fn with_both_tracks() -> Self {
         let mut encoder = Encoder::with_both_tracks(settings());
         for _ in 0..3 {
             encoder.gop(25, 10);
@@ -41,7 +41,7 @@ impl Gap {
     }
 
     /// The next publisher, whose clock starts at `clock`.
-    fn returns(&self, gap: Duration, clock: u32) -> Encoder {
+    pub(super) fn returns(&self, gap: Duration, clock: u32) -> Encoder {
         let now = self.lost + gap;
         let publication = self.registry.publish(&name(), "another", now).unwrap();
         let start = now - Duration::from_millis(u64::from(clock));
@@ -49,7 +49,7 @@ impl Gap {
     }
 
     /// What the viewer gets, and whether that is all.
-    fn peek(&mut self) -> (Vec<(PacketKind, u32, u8)>, Ahead) {
+    pub(super) fn peek(&mut self) -> (Vec<(PacketKind, u32, u8)>, Ahead) {
         let mut bursts = Vec::new();
         let ahead = self.live.peek(&mut self.cursor, &mut bursts, usize::MAX, self.lost);
         bursts.iter().for_each(|_| self.cursor.advance());
@@ -96,39 +96,6 @@ fn headers_go_out_again_only_if_they_differ() {
     // One who joins now gets the new ones alone.
     let tags = all_tags(&encoder.take(&mut encoder.cursor(Start::Gop)));
     assert_eq!(tags.len(), 4, "{tags:?}");
-}
-
-#[test]
-fn a_stream_is_held_for_its_time_and_not_longer() {
-    let mut gap = Gap::with_both_tracks();
-    gap.registry.end_overdue(gap.lost + RESUME - Duration::from_millis(1));
-    assert_eq!(gap.peek(), (vec![], Ahead::Nothing));
-    assert!(gap.registry.joinable(&name()).is_some(), "who comes now is held, too");
-    let lost_for = gap.registry.status()[0].lost_for.unwrap();
-    assert!(lost_for < Duration::from_secs(5), "{lost_for:?}");
-    gap.registry.end_overdue(gap.lost + RESUME);
-    assert_eq!(gap.peek(), (vec![], Ahead::End(EndReason::PublisherLost)));
-    assert!(gap.registry.joinable(&name()).is_none());
-    let encoder = gap.returns(RESUME, 0);
-    assert!(!Arc::ptr_eq(&gap.live, &encoder.live()), "too late: a new stream");
-}
-
-#[test]
-fn who_ends_in_good_order_or_sends_nothing_or_may_not_be_waited_for_is_not_held() {
-    let ended = |settings: StreamSettings, reason| {
-        let mut encoder = Encoder::with_both_tracks(settings);
-        encoder.gop(5, 10);
-        let (live, now) = (encoder.live(), encoder.now());
-        (encoder.publication.finish(reason, now), live.ended())
-    };
-    for reason in [EndReason::Unpublished, EndReason::PublisherSilent, EndReason::Shutdown] {
-        assert_eq!(ended(settings(), reason), (None, Some(reason)));
-    }
-    assert_eq!(ended(settings(), EndReason::Replaced), (Some(RESUME), None));
-    let at_once = StreamSettings { resume: Duration::ZERO, ..settings() };
-    for reason in [EndReason::PublisherLost, EndReason::Replaced] {
-        assert_eq!(ended(at_once.clone(), reason), (None, Some(reason)));
-    }
 }
 
 #[test]
@@ -321,42 +288,6 @@ fn a_gap_is_no_fault_of_the_publisher_that_ends_it() {
 }
 
 #[test]
-fn no_more_streams_are_held_than_there_may_be_and_those_without_viewers_go_first() {
-    let registry = Registry::new(StreamSettings { held: 3, ..settings() });
-    let start = Instant::now();
-    let lose = |number: u64| {
-        let name = StreamName::new("live", &number.to_string()).unwrap();
-        let now = start + Duration::from_millis(number);
-        let publication = registry.publish(&name, "test", now).unwrap();
-        let mut encoder = Encoder { registry: Arc::clone(&registry), publication, start: now, time: 0 };
-        encoder.metadata(&["videocodecid"]);
-        encoder.send(Video, VIDEO_HEADER);
-        encoder.gop(1, 10);
-        let live = encoder.live();
-        let viewer = (number == 0).then(|| Watching::new(encoder.live(), Protocol::HttpFlv));
-        encoder.publication.finish(EndReason::PublisherLost, now);
-        (live, viewer)
-    };
-    let streams: Vec<_> = (0..5).map(lose).collect();
-    let held: Vec<_> = streams.iter().map(|(live, _)| live.ended().is_none()).collect();
-    assert_eq!(held, [true, false, false, true, true]);
-    assert_eq!(registry.status().len(), 3);
-}
-
-#[test]
-fn nobody_goes_on_with_what_a_panic_has_left() {
-    let mut encoder = Encoder::with_both_tracks(settings());
-    encoder.gop(5, 10);
-    let (live, publication) = (encoder.live(), encoder.publication);
-    let thread = std::thread::spawn(move || {
-        let _publication = publication;
-        panic!("on purpose");
-    });
-    assert!(thread.join().is_err());
-    assert_eq!(live.ended(), Some(EndReason::PublisherLost));
-}
-
-#[test]
 fn one_who_sends_nothing_that_can_be_played_does_not_keep_viewers_for_ever() {
     let mut gap = Gap::with_both_tracks();
     let mut encoder = gap.returns(Duration::from_secs(9), 0);
@@ -373,4 +304,30 @@ fn one_who_sends_nothing_that_can_be_played_does_not_keep_viewers_for_ever() {
     encoder.audio();
     encoder.video(true, 10);
     assert_eq!(encoder.take(&mut encoder.cursor(Start::Gop)).len(), 2, "its own stream goes on");
+}
+
+/// A relay that begins in the middle: the keyframes of its tracks do not come together.
+#[test]
+fn each_video_track_goes_on_with_a_keyframe_of_its_own() {
+    const OTHER_HEADER: &[u8] = b"\x96\x00avc1\x01head";
+    const OTHER_KEYFRAME: &[u8] = b"\x96\x01avc1\x01\0\0\0key";
+    let send_headers = |encoder: &mut Encoder| {
+        encoder.metadata(&["videocodecid"]);
+        encoder.send(Video, VIDEO_HEADER);
+        encoder.send(Video, OTHER_HEADER);
+    };
+    let mut encoder = Encoder::new(settings());
+    send_headers(&mut encoder);
+    encoder.gop(1, 10);
+    encoder.send(Video, OTHER_KEYFRAME);
+    encoder.time = 400;
+    let mut gap = Gap::after(encoder);
+    let mut encoder = gap.returns(Duration::from_secs(2), 0);
+    send_headers(&mut encoder);
+    encoder.send(Video, OTHER_KEYFRAME);
+    (0..5).for_each(|_| encoder.video(false, 10));
+    encoder.video(true, 10);
+    encoder.video(false, 10);
+    let frames: Vec<_> = gap.peek().0.into_iter().map(|(_, _, first)| first).collect();
+    assert_eq!(frames, [0x96, 0x17, 0x27]);
 }
