@@ -47,6 +47,7 @@ mod admission;
 pub mod amf0;
 pub mod bytes;
 pub mod config;
+mod deadline;
 mod delivery;
 mod demo;
 mod error;

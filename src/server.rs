@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::access::{Access, Attempt, Callbacks, Denied, PlaySecret};
 use crate::config::{Config, Limits, MIN_DESCRIPTORS};
+use crate::deadline::after;
 use crate::delivery::{Delivery, Patience, ViewerStatus, ViewerTotals};
 use crate::demo::{self, CLIP, Clip, Demo, Program};
 use crate::error::Error;
@@ -316,7 +317,7 @@ impl Drop for ServerHandle {
 impl Running {
     fn shutdown(self, registry: &Registry, patience: Duration) -> Result<(), ShutdownTimeout> {
         let now = Instant::now();
-        let (for_viewers, for_all) = (now + patience.mul_f64(VIEWERS_SHARE), now + patience);
+        let (for_viewers, for_all) = (after(now, patience.mul_f64(VIEWERS_SHARE)), after(now, patience));
         let demo = self.demo.map(Demo::stop);
         self.web.stop_accepting();
         self.ingest.stop();

@@ -4,19 +4,15 @@
 mod support;
 
 use std::net::Shutdown;
-use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::camera::{self, AUDIO_HEADER, PLAY, STREAM, time_of};
 use support::deadline::seconds;
 use support::flv::{FlvReader, Tag};
 use support::http::{self, Body};
-use support::numbered::SEQUENCE_HEADER;
 use support::rtmp::{self, AUDIO, Amf, RtmpClient, VIDEO};
 use support::rtmpd::Rtmpd;
-
-const PLAY: &str = "/live/cam1.flv";
-const AUDIO_HEADER: [u8; 4] = [0xAF, 0, 0x12, 0x10];
 
 /// What ends the wait of one who would publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +37,7 @@ fn assert_nobody_is_replaced_by_one_who_leaves(how: Leaves) {
     let (mut first, mut viewer) = publisher_and_viewer(&rtmpd);
     let mut second = one_who_waits(&rtmpd);
     if how == Leaves::SayingGoodbye {
-        second.unpublish(1);
+        second.unpublish(STREAM);
     }
     let socket = second.into_socket();
     if how == Leaves::ClosingItsSide {
@@ -51,12 +47,12 @@ fn assert_nobody_is_replaced_by_one_who_leaves(how: Leaves) {
     let kept = (how != Leaves::Resetting).then_some(socket);
     // The first one's line is down for longer than it may be while somebody waits.
     thread::sleep(seconds(4));
-    send(&mut first, 25..50);
-    viewer.find_tag("what the first sends", |tag| tag.timestamp == 49 * 40);
+    camera::send(&mut first, 25..50);
+    viewer.find_tag("what the first sends", |tag| tag.timestamp == time_of(49));
     let lines = rtmpd.log().all();
     assert!(!lines.iter().any(|line| line.contains("takes live/cam1 over")), "{how:?}: {lines:#?}");
     drop(kept);
-    first.say_goodbye(1);
+    first.say_goodbye(STREAM);
     viewer.rest();
     rtmpd.assert_sound();
 }
@@ -67,10 +63,10 @@ fn what_one_sends_while_it_waits_is_not_lost() {
     let (first, mut viewer) = publisher_and_viewer(&rtmpd);
     let mut second = one_who_waits(&rtmpd);
     // It does not wait for the answer, and sends more than is taken from it before that.
-    send_headers(&mut second);
+    camera::send_headers(&mut second);
     let large = [&[0x17, 1, 0, 0, 0][..], &[5; 50_000]].concat();
     let sender = thread::spawn(move || {
-        (100..200).for_each(|frame| second.send(VIDEO, 1, frame * 40, &large));
+        (100..200).for_each(|frame| second.send(VIDEO, STREAM, time_of(frame), &large));
         second
     });
     let mut frames = 0;
@@ -79,7 +75,7 @@ fn what_one_sends_while_it_waits_is_not_lost() {
         frames += u32::from(frame.body.len() > 50_000);
     }
     assert!(!first.read_until_closed(seconds(5)).is_empty(), "the first is told");
-    sender.join().unwrap().say_goodbye(1);
+    sender.join().unwrap().say_goodbye(STREAM);
     viewer.rest();
     rtmpd.assert_sound();
 }
@@ -91,7 +87,7 @@ fn one_who_sends_a_large_frame_slowly_is_not_silent() {
     let (mut first, mut viewer) = publisher_and_viewer(&rtmpd);
     let server = rtmpd.rtmp();
     let second = thread::spawn(move || RtmpClient::connect(server).publish("live", "cam1"));
-    first.send_raw(&rtmp::chunk_header(VIDEO, 1, 25 * 40, 5 + 50 * 1000));
+    first.send_raw(&rtmp::chunk_header(VIDEO, STREAM, time_of(25), 5 + 50 * 1000));
     first.send_raw(&[0x17, 1, 0, 0, 0]);
     for _ in 0..50 {
         thread::sleep(Duration::from_millis(100));
@@ -99,7 +95,7 @@ fn one_who_sends_a_large_frame_slowly_is_not_silent() {
     }
     assert_eq!(second.join().unwrap(), Err("NetStream.Publish.BadName".to_owned()));
     viewer.find_tag("the large frame", |tag| tag.body.len() > 50_000);
-    first.say_goodbye(1);
+    first.say_goodbye(STREAM);
     viewer.rest();
     rtmpd.assert_sound();
 }
@@ -112,19 +108,17 @@ fn a_phone_that_comes_back_twice_gets_in() {
     drop(first);
     rtmpd.log().wait_for("the loss", 0, |line| line.contains("its viewers are held"));
     let mut second = RtmpClient::connect(rtmpd.rtmp());
-    assert_eq!(second.publish("live", "cam1"), Ok(1));
-    second.send(AUDIO, 1, 0, &AUDIO_HEADER);
+    assert_eq!(second.publish("live", "cam1"), Ok(STREAM));
+    second.send(AUDIO, STREAM, 0, &AUDIO_HEADER);
     // Nobody tells the server that its line is dead from here on.
     thread::sleep(seconds(1));
     let start = Instant::now();
-    let mut third = RtmpClient::connect(rtmpd.rtmp());
-    assert_eq!(third.publish("live", "cam1"), Ok(1));
+    let mut third = camera::start(rtmpd.rtmp());
     let took = start.elapsed();
     assert!((Duration::from_millis(1_500)..seconds(4)).contains(&took), "let in after {took:?}");
-    send_headers(&mut third);
-    send(&mut third, 0..50);
+    camera::send(&mut third, 0..50);
     viewer.find_tag("what the third sends", Tag::is_keyframe);
-    third.say_goodbye(1);
+    third.say_goodbye(STREAM);
     viewer.rest();
     drop(second);
     rtmpd.assert_sound();
@@ -132,12 +126,10 @@ fn a_phone_that_comes_back_twice_gets_in() {
 
 /// One who has published for a second, and is silent now; and one who watches.
 fn publisher_and_viewer(rtmpd: &Rtmpd) -> (RtmpClient, FlvReader<Body>) {
-    let mut first = RtmpClient::connect(rtmpd.rtmp());
-    assert_eq!(first.publish("live", "cam1"), Ok(1));
-    send_headers(&mut first);
-    send(&mut first, 0..25);
+    let mut first = camera::start(rtmpd.rtmp());
+    camera::send(&mut first, 0..25);
     let mut viewer = http::play(rtmpd.http(), PLAY);
-    viewer.find_tag("the newest frame", |tag| tag.timestamp == 24 * 40);
+    viewer.find_tag("the newest frame", |tag| tag.timestamp == time_of(24));
     (first, viewer)
 }
 
@@ -149,18 +141,4 @@ fn one_who_waits(rtmpd: &Rtmpd) -> RtmpClient {
         .command(1, &[Amf::Text("publish"), Amf::Number(5.0), Amf::Null, Amf::Text("cam1"), Amf::Text("live")]);
     rtmpd.log().wait_for("the second to wait", 0, |line| line.contains("waits for live/cam1"));
     second
-}
-
-fn send_headers(client: &mut RtmpClient) {
-    client.send(VIDEO, 1, 0, &SEQUENCE_HEADER);
-    client.send(AUDIO, 1, 0, &AUDIO_HEADER);
-}
-
-/// Audio and video at 25 frames a second, with a keyframe each second.
-fn send(client: &mut RtmpClient, frames: Range<u32>) {
-    for frame in frames {
-        let first = if frame % 25 == 0 { 0x17 } else { 0x27 };
-        client.send(AUDIO, 1, frame * 40, &[0xAF, 1, 5, 5]);
-        client.send(VIDEO, 1, frame * 40, &[first, 1, 0, 0, 0, 1, 2, 3]);
-    }
 }

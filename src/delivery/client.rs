@@ -1,7 +1,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::net::TcpStream;
 
@@ -10,6 +10,7 @@ use super::roster::{Listing, Roster};
 use super::totals::Counters;
 use super::websocket::Incoming;
 use super::{Answers, ViewerRequest};
+use crate::deadline::after;
 use crate::media::StreamName;
 use crate::peer::Peer;
 use crate::stream::burst::Framing;
@@ -48,9 +49,6 @@ pub(super) enum Presence {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_UNSENT: u32 = 1 << 20;
 
-/// Whatever a program that embeds the server allows: times have an end.
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
-
 impl Client {
     pub(super) fn new(
         request: ViewerRequest,
@@ -58,7 +56,7 @@ impl Client {
         roster: &Arc<Roster>,
     ) -> io::Result<Self> {
         let now = Instant::now();
-        let listing = roster.enter(&request, now, now + request.wait.min(LONGEST_WAIT));
+        let listing = roster.enter(&request, now, after(now, request.wait));
         let ViewerRequest { socket, peer, permit, name, protocol, wanted, framing, answers, upgraded, .. } =
             request;
         let incoming = (framing == Framing::WebSocket).then(Box::default);

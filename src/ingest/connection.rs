@@ -9,6 +9,7 @@ use super::transport::{Transport, is_timeout};
 use super::unfinished::Holding;
 use super::{Shared, TICK};
 use crate::admission::Permit;
+use crate::deadline::after;
 use crate::media::StreamName;
 use crate::peer::Peer;
 use crate::rtmp::chunk::ChunkLimits;
@@ -82,7 +83,7 @@ fn begin(
     getrandom::fill(&mut random[..]).map_err(|error| End::Lost(io::Error::other(error)))?;
     let mut transport = Transport::new(socket).map_err(End::Lost)?;
     if shared.proxies.trusts(peer.ip()) {
-        let deadline = Instant::now() + shared.timeouts.publish;
+        let deadline = after(Instant::now(), shared.timeouts.publish);
         if let Some(client) = transport.take_preface(deadline, &shared.stopper)? {
             peer = peer.speaks_for(client);
             permit.move_to(peer.ip(), shared.proxies.trusts(peer.ip()))?;

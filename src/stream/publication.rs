@@ -17,6 +17,7 @@ use super::event::EndReason;
 use super::headers::{Change, Codec, MAX_HEADER, MAX_TRACKS, Role, Wanted};
 use super::live::LiveStream;
 use super::registry::{Held, Registry};
+use crate::deadline::after;
 use crate::flv::audio::{AudioContent, AudioTagHeader};
 use crate::flv::metadata::DataMessage;
 use crate::flv::split_tracks;
@@ -146,7 +147,7 @@ impl Publication {
         self.progress.vitals.look(&self.live.name, &self.live.vitals, now);
         let (merge, age) = (self.registry.settings().merge, self.pending.age(now));
         let has_new_video = std::mem::take(&mut self.pending.has_new_video);
-        if (has_new_video && age >= merge) || age >= merge + QUIET_BURST {
+        if (has_new_video && age >= merge) || age >= merge.saturating_add(QUIET_BURST) {
             self.flush(now);
         }
     }
@@ -158,25 +159,27 @@ impl Publication {
     }
 
     fn end(&mut self, reason: EndReason, now: Instant) -> Option<Duration> {
-        if std::mem::replace(&mut self.is_over, true) {
-            return None;
-        }
-        if std::thread::panicking() {
-            // What it has left may be broken, and is not to be gone on with.
+        // What a panic has left may be broken, and is not to be gone on with.
+        let held = if std::thread::panicking() { None } else { self.hand_over(reason, now) };
+        if held.is_none() {
             self.registry.end(&self.live, reason);
-            return None;
         }
+        // Not before: should something of this panic, the name is freed all the same.
+        self.is_over = true;
+        held
+    }
+
+    /// Keeps the stream for the next publisher, if it is to have one.
+    fn hand_over(&mut self, reason: EndReason, now: Instant) -> Option<Duration> {
         self.flush(now);
         let is_lost = matches!(reason, EndReason::PublisherLost | EndReason::Replaced);
-        if is_lost && self.progress.tracks.decided().is_some() {
-            let until = self.progress.held_until.unwrap_or(now + self.registry.settings().resume);
-            let held = Held { progress: std::mem::take(&mut self.progress), until };
-            if until > now && self.registry.hold(&self.live, self.id, held, now) {
-                return Some(until - now);
-            }
+        if !is_lost || self.progress.tracks.decided().is_none() {
+            return None;
         }
-        self.registry.end(&self.live, reason);
-        None
+        let until = self.progress.held_until.unwrap_or_else(|| after(now, self.registry.settings().resume));
+        let held = Held { progress: std::mem::take(&mut self.progress), until };
+        let is_held = until > now && self.registry.hold(&self.live, self.id, held, now);
+        is_held.then(|| until - now)
     }
 
     /// Takes a packet of one track, or of data.
@@ -352,6 +355,8 @@ fn video_role(content: VideoContent) -> Option<Role> {
 
 impl Drop for Publication {
     fn drop(&mut self) {
-        self.end(EndReason::PublisherLost, Instant::now());
+        if !self.is_over {
+            self.end(EndReason::PublisherLost, Instant::now());
+        }
     }
 }

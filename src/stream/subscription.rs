@@ -10,6 +10,7 @@ use super::event::{Outlet, StreamEvent};
 use super::headers::Wanted;
 use super::live::LiveStream;
 use super::watching::Watching;
+use crate::deadline::after;
 use crate::flv::tag::split_tag;
 use crate::flv::variant::{Form, Variant};
 use crate::media::{PacketKind, Timestamp};
@@ -69,7 +70,7 @@ impl Subscription {
     /// # Errors
     /// [`Timeout`] if no tag has come by then.
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Tag>, Timeout> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(Instant::now(), timeout);
         loop {
             if let Some(tag) = self.tag_of_current() {
                 return Ok(Some(tag));

@@ -7,6 +7,7 @@
 
 pub mod abuse;
 pub mod bystander;
+pub mod camera;
 pub mod compare;
 pub mod deadline;
 pub mod ffmpeg;

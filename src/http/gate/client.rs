@@ -7,6 +7,7 @@ use mio::{Interest, Registry, Token};
 
 use super::exchange::{Exchange, Request};
 use crate::admission::{Permit, Refusal};
+use crate::deadline::after;
 use crate::http::head::{HeadError, MAX_BODY, MAX_HEAD, Vetted, vet};
 use crate::http::parked::ClientSocket;
 use crate::peer::Peer;
@@ -103,7 +104,7 @@ impl Client {
         let incoming = Incoming { may_have_preface, ..Incoming::default() };
         let connection = Some(Connection { socket, permit });
         let now = Instant::now();
-        Self { connection, peer, state: State::Receiving(incoming), since: now, deadline: now + patience }
+        Self { connection, peer, state: State::Receiving(incoming), since: now, deadline: after(now, patience) }
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {

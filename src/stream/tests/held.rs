@@ -71,3 +71,39 @@ fn nobody_goes_on_with_what_a_panic_has_left() {
     assert!(thread.join().is_err());
     assert_eq!(live.ended(), Some(EndReason::PublisherLost));
 }
+
+#[test]
+fn a_stream_may_be_held_for_ever() {
+    let mut encoder = Encoder::with_both_tracks(StreamSettings { resume: Duration::MAX, ..settings() });
+    encoder.gop(5, 10);
+    let (registry, live, now) = (Arc::clone(&encoder.registry), encoder.live(), encoder.now());
+    assert!(encoder.publication.finish(EndReason::PublisherLost, now).is_some());
+    registry.end_overdue(now + Duration::from_secs(24 * 3600));
+    assert_eq!(live.ended(), None);
+    assert!(registry.publish(&name(), "next", now).is_ok());
+}
+
+#[test]
+fn a_panic_at_the_end_frees_the_name() {
+    /// Panics at the last burst.
+    #[derive(Debug)]
+    struct Bomb;
+
+    impl Outlet for Bomb {
+        fn notify(&self, event: StreamEvent) {
+            assert!(matches!(event, StreamEvent::Ended(_)), "thrown by a test");
+        }
+    }
+
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.gop(1, 10);
+    encoder.audio();
+    let outlet: Arc<dyn Outlet> = Arc::new(Bomb);
+    encoder.live().attach(&outlet);
+    let (registry, live, now) = (Arc::clone(&encoder.registry), encoder.live(), encoder.now());
+    let publication = encoder.publication;
+    let thread = std::thread::spawn(move || publication.finish(EndReason::PublisherLost, now));
+    assert!(thread.join().is_err());
+    assert_eq!(live.ended(), Some(EndReason::PublisherLost));
+    assert!(registry.publish(&name(), "next", now).is_ok());
+}
