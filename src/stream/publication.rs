@@ -172,7 +172,12 @@ impl Publication {
     /// Keeps the stream for the next publisher, if it is to have one.
     fn hand_over(&mut self, reason: EndReason, now: Instant) -> Option<Duration> {
         self.flush(now);
-        let is_lost = matches!(reason, EndReason::PublisherLost | EndReason::Replaced);
+        // The goodbye of one who has come back and has sent no frame is nobody's end: viewers still wait for the one before.
+        let is_lost = match reason {
+            EndReason::PublisherLost | EndReason::Replaced => true,
+            EndReason::Unpublished => self.is_resuming,
+            _ => false,
+        };
         if !is_lost || self.progress.tracks.decided().is_none() {
             return None;
         }

@@ -107,3 +107,20 @@ fn a_panic_at_the_end_frees_the_name() {
     assert_eq!(live.ended(), Some(EndReason::PublisherLost));
     assert!(registry.publish(&name(), "next", now).is_ok());
 }
+
+#[test]
+fn one_who_ends_in_good_order_what_it_has_sent_nothing_of_lets_nobody_go() {
+    let mut gap = Gap::with_both_tracks();
+    let mut encoder = gap.returns(Duration::from_secs(2), 0);
+    encoder.send(Video, VIDEO_HEADER);
+    let (left, now) = (RESUME - Duration::from_secs(2), encoder.now());
+    assert_eq!(encoder.publication.finish(EndReason::Unpublished, now), Some(left));
+    assert_eq!(gap.peek(), (vec![], Ahead::Nothing));
+    // The next one sends a frame, and then it is its own.
+    let mut encoder = gap.returns(Duration::from_secs(3), 0);
+    encoder.gop(1, 10);
+    let now = encoder.now();
+    assert_eq!(encoder.publication.finish(EndReason::Unpublished, now), None);
+    gap.peek();
+    assert_eq!(gap.peek(), (vec![], Ahead::End(EndReason::Unpublished)));
+}
