@@ -172,6 +172,7 @@ impl Publication {
     /// Keeps the stream for the next publisher, if it is to have one.
     fn hand_over(&mut self, reason: EndReason, now: Instant) -> Option<Duration> {
         self.flush(now);
+        self.progress.vitals.show(&self.live.vitals);
         // The goodbye of one who has come back and has sent no frame is nobody's end: viewers still wait for the one before.
         let is_lost = match reason {
             EndReason::PublisherLost | EndReason::Replaced => true,

@@ -88,7 +88,8 @@ impl Vitals {
         self.show(shown);
     }
 
-    fn show(&self, shown: &Shown) {
+    /// Shows what has been counted and found so far.
+    pub(super) fn show(&self, shown: &Shown) {
         let mut shown = shown.lock();
         shown.meter.clone_from(&self.meter);
         shown.health = self.health.warnings();

@@ -124,3 +124,11 @@ fn one_who_ends_in_good_order_what_it_has_sent_nothing_of_lets_nobody_go() {
     gap.peek();
     assert_eq!(gap.peek(), (vec![], Ahead::End(EndReason::Unpublished)));
 }
+
+#[test]
+fn what_came_last_is_shown_while_the_publisher_is_lost() {
+    let mut encoder = Encoder::with_both_tracks(settings());
+    encoder.gop(49, 10);
+    let gap = Gap::after(encoder);
+    assert_eq!(gap.live.status(gap.lost + Duration::from_secs(9)).video_frames, 49);
+}
