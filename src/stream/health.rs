@@ -39,6 +39,9 @@ const MIN_OTHER_SECONDS: usize = 3;
 /// How long a fault must be gone before it is over.
 const CALM: Duration = Duration::from_secs(10);
 
+/// How long one that comes and goes is not spoken of again, be it of the same publisher or of the next.
+const SAID_ONCE: Duration = Duration::from_secs(600);
+
 /// What is wrong with one stream.
 #[derive(Debug, Default)]
 pub(super) struct Health {
@@ -74,6 +77,10 @@ enum Finding {
 struct Alarm {
     warning: Option<HealthWarning>,
     sound_since: Option<Instant>,
+    /// When it was last said that the fault is there.
+    said: Option<Instant>,
+    /// Whether its end is to be said, too.
+    is_told: bool,
 }
 
 impl Health {
@@ -92,6 +99,17 @@ impl Health {
         findings.into_iter().filter_map(|(alarm, finding)| alarm.take(finding, now)).collect()
     }
 
+    /// Another publisher goes on, of whom nothing is known yet. What the log says of the stream it does not say again for
+    /// him.
+    pub(super) fn change_publisher(&mut self) {
+        let Self { keyframe_interval, no_keyframe, timestamps, drift, collapse, collapsed, audio, video } =
+            self;
+        *collapse = Collapse::default();
+        for alarm in [keyframe_interval, no_keyframe, timestamps, drift, collapsed, audio, video] {
+            *alarm = Alarm { said: alarm.said, ..Alarm::default() };
+        }
+    }
+
     /// What is wrong now.
     pub(super) fn warnings(&self) -> Vec<HealthWarning> {
         let Self { keyframe_interval, no_keyframe, timestamps, drift, collapsed, audio, video, .. } = self;
@@ -104,10 +122,13 @@ impl Alarm {
     fn take(&mut self, finding: Finding, now: Instant) -> Option<Change> {
         match finding {
             Finding::Wrong(warning) => {
-                self.sound_since = None;
-                let begun = self.warning.is_none().then_some(Change::Begun(warning));
-                self.warning = Some(warning);
-                begun
+                (self.sound_since, self.warning) = (None, Some(warning));
+                let is_due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_ONCE);
+                if self.is_told || !is_due {
+                    return None;
+                }
+                (self.said, self.is_told) = (Some(now), true);
+                Some(Change::Begun(warning))
             }
             Finding::Unclear => {
                 self.sound_since = None;
@@ -116,7 +137,8 @@ impl Alarm {
             Finding::Sound => {
                 let since = *self.sound_since.get_or_insert(now);
                 let is_over = now.saturating_duration_since(since) >= CALM;
-                if is_over { self.warning.take().map(Change::Over) } else { None }
+                let over = self.warning.take_if(|_| is_over)?;
+                std::mem::take(&mut self.is_told).then_some(Change::Over(over))
             }
         }
     }

@@ -62,7 +62,8 @@ impl Vitals {
     /// Another publisher goes on: what there has been counts, but says nothing about this one.
     pub(super) fn change_publisher(&mut self) {
         self.meter.forget_all_but_totals();
-        *self = Self { meter: std::mem::take(&mut self.meter), ..Self::default() };
+        self.health.change_publisher();
+        (self.announced, self.looked_at) = (None, None);
     }
 
     /// Once a second, looks for what is wrong, logs what has changed, and shows it.

@@ -312,3 +312,39 @@ fn warnings_say_what_it_means_and_what_to_do() {
     let text = HealthWarning::FellSilent { kind, time }.to_string();
     assert!(text.starts_with("no video for 7 s while audio goes on"), "{text}");
 }
+
+#[test]
+fn what_comes_and_goes_is_said_once_in_ten_minutes() {
+    let mut publisher = Publisher::new(BOTH);
+    // A talker who pauses, for eleven minutes.
+    for _ in 0..30 {
+        publisher.steady(publisher.now + 16_000, 50);
+        publisher.steady_video(publisher.now + 6_000);
+        publisher.next_audio = publisher.now * 3;
+    }
+    let said = publisher.seconds();
+    let begun: Vec<_> =
+        said.iter().filter(|(_, has_begun, _)| *has_begun).map(|(second, ..)| *second).collect();
+    assert!(begun.len() == 2 && begun[1] - begun[0] >= 600, "{said:?}");
+    assert!(said.len() <= 2 * begun.len(), "what was not said to have begun is not said to be over: {said:?}");
+}
+
+#[test]
+fn the_next_publisher_is_not_blamed_and_the_same_is_not_said_of_it_at_once() {
+    let mut publisher = Publisher::new(BOTH);
+    publisher.steady(20_000, 175);
+    let said = publisher.seconds();
+    assert_eq!(said.len(), 1, "keyframes are 7 s apart: {said:?}");
+    for end in [40_000, 60_000, 80_000] {
+        publisher.meter.forget_all_but_totals();
+        publisher.health.change_publisher();
+        assert_eq!(publisher.health.warnings(), []);
+        publisher.steady(end, 175);
+        assert_eq!(publisher.health.warnings().len(), 1, "it is shown all the same");
+    }
+    assert_eq!(publisher.seconds(), said);
+    // One fault says nothing about another.
+    publisher.health.change_publisher();
+    publisher.steady_video(100_000);
+    assert_eq!(publisher.seconds().len(), 2, "{:?}", publisher.seconds());
+}
