@@ -252,7 +252,8 @@ impl ServerHandle {
     }
 
     /// Ends a publisher's stream at once, as `publication` of [`StreamStatus`] numbers it: the publisher is told, viewers
-    /// get the last chunk of their response, and nobody is waited for. Returns whether it was there.
+    /// get the last chunk of their response, and nobody is waited for. Of a publisher that is lost it ends the viewers' wait for
+    /// the next one, by the number that it had. Returns whether it was there.
     pub fn end_publisher(&self, publication: u64) -> bool {
         let live = self.registry.kick(publication);
         live.inspect(|live| log::info!("the program ends {}, published by {}", live.name, live.publisher.who()))

@@ -296,16 +296,25 @@ impl LiveStream {
 
     /// Ends the stream, once; the first reason counts.
     pub(super) fn end(&self, reason: EndReason) -> bool {
-        let first = self.write(|shared| {
+        let first = self.close(reason);
+        if first {
+            self.tell_of_its_end();
+        }
+        first
+    }
+
+    /// The first half of that, for those who hold a lock: who ends it first [tells](Self::tell_of_its_end) of it then.
+    pub(super) fn close(&self, reason: EndReason) -> bool {
+        self.write(|shared| {
             let first = shared.ended.is_none();
             shared.ended.get_or_insert(reason);
             shared.window.retire();
             first
-        });
-        if first {
-            self.outlets().iter().for_each(|outlet| outlet.notify(StreamEvent::Ended(self.id)));
-        }
-        first
+        })
+    }
+
+    pub(super) fn tell_of_its_end(&self) {
+        self.outlets().iter().for_each(|outlet| outlet.notify(StreamEvent::Ended(self.id)));
     }
 
     fn outlets(&self) -> Arc<[Arc<dyn Outlet>]> {

@@ -72,6 +72,11 @@ impl Publisher {
         state.lost.is_none().then_some(feeding)
     }
 
+    /// The publication that feeds the stream, or fed it last.
+    pub(super) fn last(&self) -> PublicationId {
+        self.lock().publication
+    }
+
     /// Its address and program, for logs and status; the last one's, if that is lost.
     pub(crate) fn who(&self) -> Arc<str> {
         Arc::clone(&self.lock().who)

@@ -78,6 +78,14 @@ impl Entry {
         }
     }
 
+    /// Whether this publication feeds the stream, or was the last that did.
+    fn is_of(&self, publication: PublicationId) -> bool {
+        match self.feeding {
+            Feeding::By(id) => id == publication,
+            Feeding::Held(_) => self.live.publisher.last() == publication,
+        }
+    }
+
     /// Lets a publication feed the stream, or says which one does.
     fn take_over(&mut self, publication: PublicationId) -> Result<Held, PublicationId> {
         match std::mem::replace(&mut self.feeding, Feeding::By(publication)) {
@@ -218,18 +226,18 @@ impl Registry {
         live.end(reason);
     }
 
-    /// Ends the stream that this publication feeds, and frees its name: whoever feeds it notices, and nobody is waited
-    /// for. Gives the stream, if there is one.
+    /// Ends the stream that this publication feeds, or fed last, and frees its name: whoever feeds it notices, and nobody is
+    /// waited for. Gives the stream, if there is one.
     pub(crate) fn kick(&self, publication: PublicationId) -> Option<Arc<LiveStream>> {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let mut fed =
-            streams.live.extract_if(|_, entry| matches!(entry.feeding, Feeding::By(id) if id == publication));
-        let live = fed.next().map(|(_, entry)| entry.live);
-        drop(fed);
+        let (_, Entry { live, .. }) = streams.live.extract_if(|_, entry| entry.is_of(publication)).next()?;
         // Before the lock is let go of: a stream that is just beginning anew takes its reason from here.
-        live.inspect(|live| {
-            live.end(EndReason::Kicked);
-        })
+        let is_first = live.close(EndReason::Kicked);
+        drop(streams);
+        if is_first {
+            live.tell_of_its_end();
+        }
+        Some(live)
     }
 
     /// Ends all streams, and lets no new one begin.

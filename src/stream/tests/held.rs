@@ -132,3 +132,18 @@ fn what_came_last_is_shown_while_the_publisher_is_lost() {
     let gap = Gap::after(encoder);
     assert_eq!(gap.live.status(gap.lost + Duration::from_secs(9)).video_frames, 49);
 }
+
+#[test]
+fn a_stream_that_is_held_can_be_ended_by_the_number_of_its_last_publisher() {
+    let mut gap = Gap::with_both_tracks();
+    let mut encoder = gap.returns(Duration::from_secs(1), 0);
+    let last = encoder.publication.id;
+    encoder.gop(1, 10);
+    let now = encoder.now();
+    assert!(encoder.publication.finish(EndReason::PublisherLost, now).is_some());
+    gap.peek();
+    assert!(gap.registry.kick(last - 1).is_none());
+    assert!(gap.registry.kick(last).is_some_and(|live| Arc::ptr_eq(&live, &gap.live)));
+    assert_eq!(gap.peek(), (vec![], Ahead::End(EndReason::Kicked)));
+    assert!(gap.registry.kick(last).is_none() && gap.registry.status().is_empty());
+}
