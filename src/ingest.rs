@@ -4,6 +4,7 @@
 mod connection;
 mod end;
 mod feed;
+mod flaps;
 mod transport;
 mod unfinished;
 
@@ -12,6 +13,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::flaps::Flaps;
 use self::unfinished::Unfinished;
 use crate::access::Access;
 use crate::admission::Admission;
@@ -46,6 +48,7 @@ struct Shared {
     unfinished: Arc<Unfinished>,
     stopper: Stopper,
     refusals: Refusals,
+    flaps: Flaps,
     /// Where players belong, for those who try to play over RTMP.
     http_port: u16,
 }
@@ -72,6 +75,7 @@ impl Ingest {
             unfinished: Unfinished::new(limits.unfinished_bytes),
             stopper,
             refusals: Refusals::default(),
+            flaps: Flaps::default(),
             http_port,
         });
         let admission = Admission::new("RTMP", limits.rtmp_connections, limits.rtmp_connections_per_address);

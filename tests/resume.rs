@@ -204,6 +204,31 @@ fn many_who_wait_for_one_name_do_not_fill_the_log() {
 }
 
 #[test]
+fn publishers_that_come_and_go_at_once_do_not_fill_the_log() {
+    let mut rtmpd = Rtmpd::start();
+    let (server, start) = (rtmpd.rtmp(), Instant::now());
+    thread::scope(|scope| {
+        for number in 0..4 {
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let mut client = RtmpClient::connect(server);
+                    client.publish("live", &number.to_string()).unwrap();
+                }
+            });
+        }
+    });
+    let said = rtmpd.log().all().iter().filter(|line| line.contains("] publisher ")).count();
+    let took = start.elapsed();
+    assert!((20..20 * (took.as_secs() as usize + 3)).contains(&said), "{said} lines in {took:?}");
+    // Who stays is named all the same.
+    thread::sleep(seconds(1));
+    let (client, _) = publisher(&rtmpd);
+    rtmpd.log().wait_for("its line", 0, |line| line.contains("publishes live/cam1"));
+    drop(client);
+    rtmpd.assert_sound();
+}
+
+#[test]
 fn an_encoder_that_flaps_ten_times_a_second_is_one_stream_for_its_viewers() {
     let (mut rtmpd, source) = (Rtmpd::start(), media::long());
     let (mut client, stream) = publisher(&rtmpd);

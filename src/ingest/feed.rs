@@ -192,7 +192,9 @@ impl Feed {
             Decision::Replace if !session.is_taken_back() => {
                 // It notices within a tick, and lets go of the stream, with all viewers, for the next one.
                 live.publisher.displace(first);
-                log::warn!("publisher {} takes {name} over from {other}", self.peer);
+                self.shared.refusals.say(|more| {
+                    log::warn!("publisher {} takes {name} over from {other}{more}", self.peer);
+                });
             }
             Decision::Refuse | Decision::Replace => {
                 session
@@ -212,10 +214,13 @@ impl Feed {
 
     fn begin(&mut self, publication: Publication, who: &str, session: &mut Session) -> Result<(), End> {
         let name = &publication.live().name;
-        match publication.resumed_after().map(|gap| gap.as_secs_f64()) {
-            Some(seconds) => log::info!("publisher {who} goes on with {name} after {seconds:.1} s without one"),
-            None => log::info!("publisher {who} publishes {name}"),
-        }
+        self.shared.flaps.begins(Instant::now(), |more| match publication.resumed_after() {
+            Some(gap) => {
+                let seconds = gap.as_secs_f64();
+                log::info!("publisher {who} goes on with {name} after {seconds:.1} s without one{more}");
+            }
+            None => log::info!("publisher {who} publishes {name}{more}"),
+        });
         self.activity = Activity::Publishing(Box::new(publication));
         session.accept_publish().map_err(End::Protocol)
     }
@@ -244,7 +249,10 @@ impl Feed {
             .finish(reason, now)
             .map(|time| format!("; its viewers are held for {} s", time.as_secs()));
         let (seconds, held) = (time.as_secs_f64(), held.unwrap_or_default());
-        log::info!("publisher {} left {name}: {why}; {bytes} bytes in {seconds:.1} s{held}", self.peer);
+        self.shared.flaps.ends(time, now, |more| {
+            let peer = self.peer;
+            log::info!("publisher {peer} left {name}: {why}; {bytes} bytes in {seconds:.1} s{held}{more}");
+        });
         true
     }
 
