@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use self::clip::ClipTag;
 pub(crate) use self::clip::{CLIP, Clip};
 use crate::media::{Packet, StreamName, Timestamp};
-use crate::rtmp::client::{Client, Target};
+use crate::rtmp::client::{Client, PROGRAM, Target};
 use crate::rtmp::handshake::RANDOM_LENGTH;
 use crate::stream::registry::Registry;
 use crate::threads::Threads;
@@ -87,8 +87,8 @@ impl Program {
     fn run(&self, stopped: &Receiver<Infallible>) {
         let mut complained = false;
         loop {
-            // Who else publishes this stream may have it.
-            if !self.registry.is_published(&self.name)
+            // Who else publishes this stream may have it, or is waited for.
+            if !self.registry.is_taken(&self.name, PROGRAM)
                 && let Err(error) = self.publish(stopped, &mut complained)
                 && !is_over(stopped, Instant::now())
                 && !std::mem::replace(&mut complained, true)

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rtmpd::access::Denied;
 use rtmpd::{Server, StreamName};
 
+use support::camera;
 use support::deadline::{seconds, wait_until};
 use support::ffmpeg::{Decoder, Publisher};
 use support::flv::{FlvReader, Kind, Tag};
@@ -97,6 +98,27 @@ fn who_takes_the_demos_place_keeps_it_and_leaves_it_to_the_demo_in_the_end() {
     let said = log.iter().filter(|line| line.contains("the demo is interrupted")).collect::<Vec<_>>();
     assert!(matches!(said[..], [line] if line.contains("Another publisher has taken over")), "{said:?}");
     http::play(rtmpd.http(), STREAM).find_tag("a keyframe", Tag::is_keyframe);
+    rtmpd.assert_sound();
+}
+
+#[test]
+fn a_name_that_is_held_for_another_is_not_for_the_demo() {
+    let mut rtmpd = Rtmpd::start_with(&["--demo", "--takeover", "takeover", "--resume", "3"]);
+    rtmpd.log().wait_for("the demo", 0, |line| line.contains("publishes live/demo"));
+    let mut other = RtmpClient::connect(rtmpd.rtmp());
+    assert_eq!(other.publish("live", "demo"), Ok(1));
+    camera::send_headers(&mut other);
+    camera::send(&mut other, 0..25);
+    rtmpd.log().wait_for("the demo to give way", 0, |line| line.contains("the demo is interrupted"));
+    let from = rtmpd.log().count();
+    drop(other);
+    let next = rtmpd.log().wait_for("the next publisher", from, |line| {
+        line.contains("with live/demo") || line.contains("publishes live/demo")
+    });
+    assert!(
+        next.contains("rtmpd/") && next.contains("publishes"),
+        "a stream of its own, after the other's time: {next}"
+    );
     rtmpd.assert_sound();
 }
 

@@ -23,7 +23,7 @@ use crate::media::{Packet, PacketKind, Timestamp};
 const CHUNK_SIZE: u32 = 60_000;
 
 /// What the client says of itself; servers look for a familiar beginning.
-const PROGRAM: &str = concat!("FMLE/3.0 (compatible; rtmpd/", env!("CARGO_PKG_VERSION"), ")");
+pub(crate) const PROGRAM: &str = concat!("FMLE/3.0 (compatible; rtmpd/", env!("CARGO_PKG_VERSION"), ")");
 
 /// Longest text of a server's that is kept, in characters.
 const MAX_SAID: usize = 256;

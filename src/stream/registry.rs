@@ -210,10 +210,14 @@ impl Registry {
         live.filter(|live| live.is_ready()).cloned()
     }
 
-    /// Whether somebody feeds the stream of a name.
-    pub(crate) fn is_published(&self, name: &StreamName) -> bool {
+    /// Whether somebody feeds the stream of a name, or is waited for to do so: somebody else than who calls itself
+    /// `program`.
+    pub(crate) fn is_taken(&self, name: &StreamName, program: &str) -> bool {
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        streams.live.get(name).is_some_and(|entry| matches!(entry.feeding, Feeding::By(_)))
+        streams.live.get(name).is_some_and(|entry| match entry.feeding {
+            Feeding::By(_) => true,
+            Feeding::Held(_) => !entry.live.publisher.who().contains(program),
+        })
     }
 
     /// Ends a stream and frees its name. Whoever feeds it notices.
