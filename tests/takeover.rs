@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::camera::{self, AUDIO_HEADER, PLAY, STREAM, time_of};
-use support::deadline::seconds;
-use support::flv::{FlvReader, Tag};
+use support::deadline::{seconds, wait_until};
+use support::flv::{FlvReader, Kind, Tag};
 use support::http::{self, Body};
+use support::noise::Noise;
 use support::rtmp::{self, AUDIO, Amf, RtmpClient, VIDEO};
 use support::rtmpd::Rtmpd;
 
@@ -121,6 +122,58 @@ fn a_phone_that_comes_back_twice_gets_in() {
     third.say_goodbye(STREAM);
     viewer.rest();
     drop(second);
+    rtmpd.assert_sound();
+}
+
+/// They come and go as they like, for three seconds; each sends another clock.
+#[test]
+fn three_encoders_that_fight_under_any_policy_leave_the_viewers_in_peace() {
+    thread::scope(|scope| {
+        for policy in ["takeover", "if-silent", "reject"] {
+            scope.spawn(move || assert_three_encoders_leave_viewers_in_peace(policy));
+        }
+    });
+}
+
+#[track_caller]
+fn assert_three_encoders_leave_viewers_in_peace(policy: &str) {
+    let mut rtmpd = Rtmpd::start_with(&["--takeover", policy]);
+    let (first, mut viewer) = publisher_and_viewer(&rtmpd);
+    let (server, end) = (rtmpd.rtmp(), Instant::now() + seconds(3));
+    let reader = thread::spawn(move || {
+        let mut last = 0;
+        while let Some(tag) = viewer.next_tag() {
+            if tag.kind == Kind::Video {
+                assert!(last <= tag.timestamp, "time goes back from {last} to {}", tag.timestamp);
+                last = tag.timestamp;
+            }
+        }
+        viewer.input().is_complete()
+    });
+    let encoders: Vec<_> = (0..3)
+        .map(|number| {
+            thread::spawn(move || {
+                let mut noise = Noise(7919 * number + 13);
+                let mut turns = 0;
+                while Instant::now() < end {
+                    if let Ok(mut client) = camera::try_start(server) {
+                        let from = 25 * noise.below(5_000) as u32;
+                        camera::send(&mut client, from..from + 1 + noise.below(60) as u32);
+                        turns += 1;
+                    }
+                }
+                turns
+            })
+        })
+        .collect();
+    drop(first);
+    let turns: Vec<u32> = encoders.into_iter().map(|encoder| encoder.join().unwrap()).collect();
+    assert!(turns.iter().sum::<u32>() > 3, "{policy}: {turns:?}");
+    assert!(!reader.is_finished(), "{policy}: the viewer was let go");
+    let mut last = wait_until("a free name", seconds(10), || camera::try_start(server).ok());
+    camera::send(&mut last, 0..25);
+    last.say_goodbye(STREAM);
+    assert!(reader.join().unwrap(), "{policy}: no last chunk");
     rtmpd.assert_sound();
 }
 
