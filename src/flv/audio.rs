@@ -45,7 +45,7 @@ pub const AAC: u8 = 10;
 pub(super) const EX_HEADER: u8 = 9;
 const MULTICHANNEL_CONFIG: u8 = 4;
 /// The packet type of several tracks.
-const MULTITRACK: u8 = 5;
+pub(super) const MULTITRACK: u8 = 5;
 
 impl AudioTagHeader {
     /// Reads the head of `payload`; `None` if it is cut off.

@@ -7,19 +7,26 @@ use crate::media::PacketKind;
 /// Length of a FourCC.
 const FOURCC: usize = 4;
 
+/// Longer modifiers are left away: they would stand in front of each track, and be many times what came. The only one
+/// that is known takes five bytes.
+const MAX_MODIFIERS: usize = 64;
+
 /// The payloads of one track each that a payload of several tracks consists of, in their order; none if it is no such
 /// payload. What modifies all of them stands in front of each.
 pub fn split_tracks(kind: PacketKind, payload: &[u8]) -> Option<impl Iterator<Item = Vec<u8>>> {
     let first = *payload.first()?;
-    let enhanced = match kind {
-        PacketKind::Video if first & video::EX_HEADER != 0 => video::enhanced(payload)?,
-        PacketKind::Audio if first >> 4 == audio::EX_HEADER => audio::enhanced(payload)?,
+    let (enhanced, multitrack) = match kind {
+        PacketKind::Video if first & video::EX_HEADER != 0 => (video::enhanced(payload)?, video::MULTITRACK),
+        PacketKind::Audio if first >> 4 == audio::EX_HEADER => (audio::enhanced(payload)?, audio::MULTITRACK),
         _ => return None,
     };
-    let modifiers = &payload[..modifiers_length(payload, &enhanced)?];
+    let modifiers = match &payload[..modifiers_length(payload, &enhanced)?] {
+        short if short.len() <= MAX_MODIFIERS => short.to_vec(),
+        _ => vec![first & 0xF0 | multitrack],
+    };
     let packet_type = [enhanced.packet_type];
     let one = move |Part { track, codec, body }: Part<'_>| {
-        [modifiers, &packet_type, &codec.0, &[track], body].concat()
+        [&modifiers[..], &packet_type, &codec.0, &[track], body].concat()
     };
     Some(enhanced.parts().map(one))
 }
@@ -65,6 +72,17 @@ mod tests {
         let nano = b"\xA7\x02\0\0\x05\x06\x21avc1\0\0\0\x01aav01\x01\0\0\x01b";
         let expected = [&b"\xA7\x02\0\0\x05\x06\x01avc1\0a"[..], b"\xA7\x02\0\0\x05\x06\x01av01\x01b"];
         assert_eq!(split(Video, nano), expected);
+    }
+
+    #[test]
+    fn modifiers_that_are_too_long_are_left_away() {
+        // The first is unknown, of so many bytes.
+        let modified = |length: u8| {
+            let modifier = [&[0xA7, length - 1][..], &vec![7; length.into()], &[0x16]].concat();
+            split(Video, &[&modifier[..], b"\x11avc1\x01\0\0\x01b"].concat())
+        };
+        assert_eq!(modified(61)[0].len(), MAX_MODIFIERS + b"\x01avc1\x01b".len());
+        assert_eq!(modified(62), [b"\xA6\x01avc1\x01b"]);
     }
 
     #[test]
