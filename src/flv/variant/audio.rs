@@ -47,7 +47,9 @@ fn shape_enhanced(form: Form, track: u8, payload: &[u8]) -> Option<Shaped> {
     let whole = enhanced(payload)?;
     let Part { codec, body, .. } = whole.part(track)?;
     let packet_type = whole.packet_type;
-    if packet_type == CODED_FRAMES && body.is_empty() {
+    // Of the others a configuration may be empty.
+    let needs_body = packet_type == CODED_FRAMES || (codec, packet_type) == (MP4A, SEQUENCE_START);
+    if needs_body && body.is_empty() {
         return None;
     }
     let unwrapped = || [&[EX_HEADER << 4 | packet_type], &codec.0[..], body].concat();

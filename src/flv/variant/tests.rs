@@ -118,17 +118,21 @@ fn a_track_comes_out_of_its_wrapping() {
     assert_eq!(video(second, codecs), changed(b"\x91hvc1\0\0\x01b"));
     assert_eq!(video(second, b"\xA6\x01avc1\x01\0\0"), Shaped::Nothing, "cut off in its composition time");
     for empty in [
-        &b"\x0D\x01\0\0\0"[..],
+        &b"\x90avc1"[..],
+        b"\x96\0avc1\0",
+        b"\x0D\x01\0\0\0",
         b"\x1C\x01\0\0\0",
         b"\x17\x01\0\0\0",
         b"\x91hvc1\0\0\0",
         b"\x93hvc1",
         b"\x91av01",
     ] {
-        assert_eq!(video(BROWSER, empty), Shaped::Nothing, "no frame: {empty:?}");
+        assert_eq!(video(BROWSER, empty), Shaped::Nothing, "there is nothing in it: {empty:?}");
     }
     assert_eq!(audio(second, b"\x95\x01Opus\x02frame"), changed(b"\x91Opusframe"));
     assert_eq!(audio(second, b"\x91Opusframe"), Shaped::Nothing);
+    assert_eq!(audio(BROWSER, b"\x90mp4a"), Shaped::Nothing, "no configuration");
+    assert_eq!(audio(BROWSER, b"\x90Opus"), Shaped::Same, "which needs none");
     assert_eq!(audio(second, b"\x95\x00mp4a\x02\x12\x10"), changed(b"\xAF\0\x12\x10"));
 }
 

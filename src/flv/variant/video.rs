@@ -63,7 +63,7 @@ fn shape_enhanced(form: Form, track: u8, payload: &[u8]) -> Option<Shaped> {
     let plain = whole.is_plain(payload[0] & 0x0F);
     let (frame_type, packet_type) = (payload[0] & 0x70, whole.packet_type);
     let times = if packet_type == CODED_FRAMES && has_composition_time(codec) { COMPOSITION_TIME } else { 0 };
-    if matches!(packet_type, CODED_FRAMES | CODED_FRAMES_X) && body.len() <= times {
+    if matches!(packet_type, SEQUENCE_START | CODED_FRAMES | CODED_FRAMES_X) && body.len() <= times {
         return None;
     }
     if form == Form::Raw {
