@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use support::deadline::{seconds, wait_until};
+use support::deadline::{poll, seconds, wait_until};
 use support::flv::FlvReader;
 use support::http::{self, Body};
 use support::line::Line;
@@ -35,6 +35,7 @@ fn fat_keyframes_do_not_make_viewers_on_a_long_line_slow() {
         slow * 100 < count
     });
     assert!(is_well, "keyframes make viewers slow");
+    assert_eq!(stage.lines_with(" left ", 0), Vec::<String>::new(), "all stay connected");
     for viewer in &stage.viewers {
         assert_eq!(viewer.seen.lock().unwrap().skips, 0, "nobody lost anything");
     }
@@ -60,7 +61,11 @@ fn a_line_that_was_bad_for_all_is_forgotten_when_it_is_good_again() {
     println!("{threads} threads before, {most} at the most; {} skips", stage.skips());
     assert!(most <= threads, "{threads} threads before, {most} while {VIEWERS} viewers were behind");
     assert!(stage.skips() >= VIEWERS / 5, "{} skips: the line was not bad", stage.skips());
-    assert_eq!(stage.lines_with(" left ", from), Vec::<String>::new(), "all stayed connected");
+    let left = stage.lines_with(" left ", from);
+    println!("{} of {VIEWERS} left", left.len());
+    // TCP may wait longer for its next try than rtmpd waits for progress: it doubles the time with each that is lost.
+    assert!(left.len() <= VIEWERS / 10, "nearly all stay connected: {left:#?}");
+    assert!(left.iter().all(|line| line.contains("took nothing for too long")), "{left:#?}");
     stage.rtmpd.assert_sound();
 }
 
@@ -111,10 +116,20 @@ impl Stage {
     fn wait_until_all_keep_up(&self) -> usize {
         let mut most = 0;
         // Connections that have lost much wait for long before they try again.
-        wait_until("all to keep up", seconds(60), || {
+        let kept_up = poll(seconds(60), || {
             most = most.max(self.rtmpd.threads());
             let log = self.rtmpd.log().all();
-            self.viewers.iter().all(|viewer| viewer.keeps_up(&log)).then_some(most)
+            self.viewers.iter().all(|viewer| viewer.keeps_up(&log) || viewer.has_left(&log)).then_some(most)
+        });
+        kept_up.unwrap_or_else(|| {
+            let log = self.rtmpd.log().all();
+            let others = self.viewers.iter().filter(|viewer| !viewer.keeps_up(&log) && !viewer.has_left(&log));
+            let words = others.map(|viewer| (viewer.seen.lock().unwrap().last, viewer.last_word(&log)));
+            let words: Vec<_> = words.collect();
+            panic!(
+                "not all keep up after a minute; of {} frames the others have seen: {words:#?}",
+                self.publisher.sent()
+            )
         })
     }
 
@@ -132,7 +147,9 @@ impl Stage {
             assert_eq!(seen.fault, None, "viewer {} after frame {}", viewer.address, seen.last);
             seen.last
         };
-        self.viewers.iter().map(last).min().expect("there are viewers")
+        let log = self.rtmpd.log().all();
+        let present = self.viewers.iter().filter(|viewer| !viewer.has_left(&log));
+        present.map(last).min().expect("there are viewers")
     }
 
     fn skips(&self) -> usize {
@@ -156,11 +173,18 @@ impl Viewer {
 }
 
 impl Viewer {
-    /// What the log said of it last.
     fn keeps_up(&self, log: &[String]) -> bool {
+        self.last_word(log).is_some_and(|line| line.contains("keeps up again"))
+    }
+
+    /// What the log said last of how it keeps up.
+    fn last_word<'a>(&self, log: &'a [String]) -> Option<&'a String> {
         let is_word = |line: &&String| line.contains("turns slow") || line.contains("keeps up again");
-        let word = log.iter().rev().filter(is_word).find(|line| line.contains(&self.address));
-        word.is_some_and(|line| line.contains("keeps up again"))
+        log.iter().rev().filter(is_word).find(|line| line.contains(&self.address))
+    }
+
+    fn has_left(&self, log: &[String]) -> bool {
+        log.iter().any(|line| line.contains(&self.address) && line.contains(" left "))
     }
 }
 
