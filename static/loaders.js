@@ -5,6 +5,8 @@
 //
 // `config.progress` is where a loader notes when it was answered, and when data came last.
 
+import { socketUrl } from './addresses.js?v={{addresses.js}}';
+
 class Loader {
   #working = false;
   #progress;
@@ -91,9 +93,7 @@ export class SocketLoader extends Loader {
   }
 
   async receive(source) {
-    const address = new URL(source);
-    address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-    const socket = this.#socket = new WebSocket(address);
+    const socket = this.#socket = new WebSocket(socketUrl(source));
     socket.binaryType = 'arraybuffer';
     let opened = false;
     socket.onopen = () => {
